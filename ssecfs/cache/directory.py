@@ -1,0 +1,156 @@
+"""The cache directory: who may use it, which part of it is whose, and its keys.
+
+Imported by ``cache`` and ``app``. Layout, everything mode 0700 or 0600::
+
+    CACHE_DIR/NAMESPACE/N/      NAMESPACE: 32 hex digits of a hash of endpoint, bucket and prefix; N: 0, 1, …
+        lock                    locked while a mount uses it
+        keys                    the data key, wrapped (``keys``)
+        index.sqlite            what is where (``index``)
+        blocks/                 containers of sealed blocks (``containers``)
+
+A keyring that opens none of the numbered folders starts the next one; what is in the others stays as it is until told.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ssecfs.cache.keys import CacheKeys, is_wrapped_under_all, make_cache_keys, new_data_key, unwrap, wrap
+from ssecfs.errors import BrokenSealError, CacheDirError
+from ssecfs.keyring.keyring import Keyring
+
+NAMESPACE_ID_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDirectory:
+    """An opened and locked part of a cache directory.
+
+    Attributes:
+        path: the numbered folder.
+        namespace_id: 16 bytes, bound into every seal.
+        keys: of this folder.
+    """
+
+    path: Path
+    namespace_id: bytes
+    keys: CacheKeys
+
+    @property
+    def blocks(self) -> Path:
+        """Folder of the containers."""
+        return self.path / "blocks"
+
+    @property
+    def index(self) -> Path:
+        """The SQLite file."""
+        return self.path / "index.sqlite"
+
+
+def namespace_id(endpoint_url: str, bucket: str, prefix: str) -> bytes:
+    """16 bytes that stand for what is mounted."""
+    text = f"{endpoint_url}\0{bucket}\0{prefix}"
+    return hashlib.sha256(b"ssecfs namespace\0" + text.encode()).digest()[:NAMESPACE_ID_BYTES]
+
+
+@contextmanager
+def open_cache_directory(base: Path, namespace: bytes, keyring: Keyring) -> Iterator[CacheDirectory]:
+    """Lock and open the part of a cache directory that belongs to a namespace and a keyring.
+
+    Args:
+        base: the cache directory; made if missing.
+        namespace: see namespace_id.
+        keyring: must open the keys, else another part is begun.
+
+    Raises:
+        CacheDirError: not writable, open to others, or used by another mount.
+    """
+    try:
+        _make_private(base)
+        folder = base / namespace.hex()
+        _make_private(folder)
+        path, data_key = _find_or_begin(folder, keyring)
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CacheDirError(_why_not(base, error)) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = (
+                f"cache directory {base} is in use by another mount of the same bucket and prefix; "
+                "unmount that one, or give this one its own --cache-dir"
+            )
+            raise CacheDirError(message) from error
+        yield CacheDirectory(path, namespace, make_cache_keys(data_key))
+    finally:
+        os.close(lock)
+
+
+def _find_or_begin(folder: Path, keyring: Keyring) -> tuple[Path, bytes]:
+    """The numbered folder that the keyring opens, or a new one, and its data key."""
+    number = 0
+    while (path := folder / str(number)).exists():
+        keys_file = path / "keys"
+        if keys_file.exists():
+            content = keys_file.read_bytes()
+            try:
+                data_key = unwrap(content, keyring)
+            except BrokenSealError:
+                number += 1
+                continue
+            if not is_wrapped_under_all(content, keyring):
+                _write_private(keys_file, wrap(data_key, keyring))
+            return path, data_key
+        break  # a start that was cut short before there were keys: nothing can be in it
+    _make_private(path)
+    _make_private(path / "blocks")
+    data_key = new_data_key()
+    _write_private(path / "keys", wrap(data_key, keyring))
+    return path, data_key
+
+
+def _make_private(path: Path) -> None:
+    """Make a folder for us alone, or check that it is one."""
+    try:
+        path.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        status = path.stat()
+        if not stat.S_ISDIR(status.st_mode):
+            message = f"cache directory {path} is not a directory; give another one with --cache-dir"
+            raise CacheDirError(message) from None
+        if status.st_uid != os.geteuid():
+            message = f"cache directory {path} belongs to another user; give another one with --cache-dir"
+            raise CacheDirError(message) from None
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            message = f"cache directory {path} is open to others; close it with: chmod 700 {path}"
+            raise CacheDirError(message) from None
+        if not os.access(path, os.W_OK | os.X_OK):
+            message = f"cache directory {path} is not writable; give another one with --cache-dir"
+            raise CacheDirError(message) from None
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Replace a small file, so that after a crash there is the old or the new one."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _why_not(base: Path, error: OSError) -> str:
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"cache directory {base} is not writable ({error.strerror}); give another one with --cache-dir"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"the disk of cache directory {base} is full; free some space, or give another one with --cache-dir"
+    return f"cache directory {base} cannot be used: {error.strerror}; give another one with --cache-dir"

@@ -1,0 +1,187 @@
+"""The index of the cache: which content is where, in SQLite. Synchronous, no trio.
+
+Imported by ``cache`` and ``app``. Names are HMACs and values sealed, so the file tells nothing. It may lie or vanish: every
+record authenticates itself, and the worst case is a miss. So nothing is fsynced, and changes are committed in batches.
+
+Tables: ``contents`` (content id, HMAC of the object key, sealed binding to a version), ``segments`` (which blocks a container
+holds, when it was used), ``records`` (sealed values for the floors above, by HMAC of a name).
+"""
+
+import hashlib
+import json
+import logging
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from ssecfs.cache.keys import CacheKeys
+from ssecfs.cache.seal import ContentId, open_record, seal_record
+from ssecfs.errors import BrokenSealError
+from ssecfs.s3.types import ETag, ObjectKey, ObjectVersion
+
+LOGGER: Final = logging.getLogger(__name__)
+
+BATCH: Final = 500
+"""Changes in one transaction."""
+
+_SCHEMA: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = OFF;
+CREATE TABLE IF NOT EXISTS contents (content_id BLOB PRIMARY KEY, name BLOB NOT NULL, binding BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS contents_by_name ON contents (name);
+CREATE TABLE IF NOT EXISTS segments (
+    content_id BLOB NOT NULL, segment_no INTEGER NOT NULL, mask INTEGER NOT NULL, bytes INTEGER NOT NULL, used INTEGER NOT NULL,
+    PRIMARY KEY (content_id, segment_no)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS records (name BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+SegmentRow = tuple[ContentId, int, int, int]
+"""Content id, segment number, bit mask of the blocks, bytes."""
+
+
+class Index:
+    """The SQLite file of one cache directory.
+
+    Owns: the connection and the open transaction. Invariant: no method raises for a damaged file: it is set aside, and what was
+    in it is forgotten.
+    """
+
+    def __init__(self, path: Path, keys: CacheKeys) -> None:
+        """Open the file, or begin a new one."""
+        self._path = path
+        self._keys = keys
+        self._changes = 0
+        self._connection = self._connect()
+
+    def load_segments(self) -> list[SegmentRow]:
+        """All segments, the least recently used first."""
+        rows = self._query("SELECT content_id, segment_no, mask, bytes FROM segments ORDER BY used", ())
+        return [(ContentId(content_id), segment_no, mask, size) for content_id, segment_no, mask, size in rows]
+
+    def store_segment(self, row: SegmentRow, used: int) -> None:
+        """Remember which blocks a container holds; used orders segments by their last use."""
+        self._change("INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?)", (*row, used))
+
+    def drop_segment(self, content_id: ContentId, segment_no: int) -> None:
+        """Forget a container."""
+        self._change("DELETE FROM segments WHERE content_id = ? AND segment_no = ?", (content_id, segment_no))
+
+    def bind(self, content_id: ContentId, version: ObjectVersion) -> None:
+        """Say which version of which object a content is; whatever was said of either before is forgotten."""
+        fields = [version.object_key, version.etag, version.size, version.modified_s, version.is_estimated]
+        binding = seal_record(self._keys.records, b"binding" + content_id, json.dumps(fields).encode())
+        name = self._name(b"object", version.object_key)
+        self._change("DELETE FROM contents WHERE name = ?", (name,))
+        self._change("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", (content_id, name, binding))
+
+    def unbind(self, content_id: ContentId) -> None:
+        """Forget a content."""
+        self._change("DELETE FROM contents WHERE content_id = ?", (content_id,))
+
+    def find(self, object_key: ObjectKey) -> tuple[ContentId, ObjectVersion] | None:
+        """The content that is kept of an object, and the version it is."""
+        name = self._name(b"object", object_key)
+        for content_id, binding in self._query("SELECT content_id, binding FROM contents WHERE name = ?", (name,)):
+            try:
+                fields = json.loads(open_record(self._keys.records, b"binding" + content_id, binding))
+            except BrokenSealError:
+                LOGGER.warning("a binding in the cache index does not open; its content is forgotten")
+                self.unbind(content_id)
+                continue
+            version = ObjectVersion(ObjectKey(fields[0]), ETag(fields[1]), fields[2], fields[3], fields[4])
+            if version.object_key == object_key:
+                return ContentId(content_id), version
+        return None
+
+    def bound_contents(self) -> set[ContentId]:
+        """The contents that are bound to something."""
+        return {ContentId(content_id) for (content_id,) in self._query("SELECT content_id FROM contents", ())}
+
+    def store_record(self, name: str, value: bytes) -> None:
+        """Keep a value, sealed, under a name."""
+        hashed = self._name(b"record", name)
+        sealed = seal_record(self._keys.records, b"record" + hashed, value)
+        self._change("INSERT OR REPLACE INTO records VALUES (?, ?)", (hashed, sealed))
+
+    def load_record(self, name: str) -> bytes | None:
+        """The value under a name; None: there is none, or it was damaged."""
+        hashed = self._name(b"record", name)
+        for (sealed,) in self._query("SELECT value FROM records WHERE name = ?", (hashed,)):
+            try:
+                return open_record(self._keys.records, b"record" + hashed, sealed)
+            except BrokenSealError:
+                LOGGER.warning("a record in the cache index does not open; it is forgotten")
+                self.drop_record(name)
+        return None
+
+    def drop_record(self, name: str) -> None:
+        """Forget the value under a name."""
+        self._change("DELETE FROM records WHERE name = ?", (self._name(b"record", name),))
+
+    def commit(self) -> None:
+        """End the batch."""
+        self._changes = 0
+        try:
+            self._connection.commit()
+        except sqlite3.Error as error:
+            self._start_over(error)
+
+    def close(self) -> None:
+        """Commit and close."""
+        self.commit()
+        self._connection.close()
+
+    def _name(self, kind: bytes, name: str) -> bytes:
+        encoded = kind + b"\0" + name.encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(encoded, digest_size=16, key=self._keys.name_key).digest()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return self._open()
+        except sqlite3.Error as error:
+            return self._set_aside(error)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path)
+        try:
+            connection.executescript(_SCHEMA)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        self._path.chmod(0o600)
+        return connection
+
+    def _set_aside(self, error: sqlite3.Error) -> sqlite3.Connection:
+        """Move a damaged file away and begin a new one; on a disk that takes none, the index lives in memory."""
+        LOGGER.error("the cache index is damaged (%s); a new one is begun, nothing but cached blocks is lost", error)
+        try:
+            for suffix in ("-wal", "-shm"):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            self._path.replace(self._path.with_suffix(".damaged"))
+            return self._open()
+        except (sqlite3.Error, OSError):
+            connection = sqlite3.connect(":memory:")
+            connection.executescript(_SCHEMA)
+            return connection
+
+    def _start_over(self, error: sqlite3.Error) -> None:
+        self._connection.close()
+        self._connection = self._set_aside(error)
+
+    def _query(self, statement: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            self._start_over(error)
+            return []
+
+    def _change(self, statement: str, parameters: tuple[object, ...]) -> None:
+        try:
+            self._connection.execute(statement, parameters)
+        except sqlite3.Error as error:
+            self._start_over(error)
+            return
+        self._changes += 1
+        if self._changes >= BATCH:
+            self.commit()

@@ -1,0 +1,256 @@
+"""OpenFile: the bytes of one file while somebody has it open or it has unsaved changes.
+
+What lives here: reads, writes and truncation over a base version and the dirty extents in the spool. What does not: names and
+attributes (``tree``), when to upload (``fs.saving``), how (``upload``). Imported by ``content`` and ``fs``.
+
+A byte comes from the first of these that has it: the spool, where the dirty extents say so; the base version, below
+``base_limit``; else it is zero (a hole). ``base_limit`` only falls: what a truncation cut off never comes back.
+Writes and truncations are atomic (no await) except that they wait while an upload of this file is reading it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from ssecfs.cache.blockcache import BlockCache
+from ssecfs.cache.spans import split_range
+from ssecfs.cache.spool import Spool, SpoolContent
+from ssecfs.content.digest import RunningDigest
+from ssecfs.content.extents import ExtentSet
+from ssecfs.content.readahead import ReadAhead
+from ssecfs.errors import FileTooBigError, ObjectChangedError
+from ssecfs.s3.types import ByteRange, ObjectVersion
+from ssecfs.sizes import MIB, TIB
+
+MAX_FILE_BYTES: Final = 5 * TIB
+"""Largest object that S3 takes."""
+
+DETACH_PIECE: Final = 8 * MIB
+
+
+class OpenFile:
+    """Content of one file.
+
+    Owns: size, dirty extents, base version, spool content. Invariants: dirty extents lie within [0, size);
+    base_limit <= base.size, and is 0 without a base; a clean file has the base's size.
+    Lifetime: from the first handle (or change) until nobody holds it and it is saved.
+    """
+
+    def __init__(self, *, cache: BlockCache, spool: Spool, base: ObjectVersion | None) -> None:
+        """Begin clean, with the content of base; None: a new, empty file, which is dirty at once."""
+        self._cache = cache
+        self._spool = spool
+        self._base = base
+        self._base_limit = base.size if base is not None else 0
+        self._size = self._base_limit
+        self._dirty = ExtentSet()
+        self._content: SpoolContent | None = None
+        self._digest = RunningDigest()
+        self._changes = 0 if base is not None else 1
+        self._saved_changes = 0
+        self._shape = 0
+        self._still: trio.Event | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._size
+
+    @property
+    def base(self) -> ObjectVersion | None:
+        """The version that the content started from; None: there is none."""
+        return self._base
+
+    @property
+    def is_dirty(self) -> bool:
+        """Tell whether there is something to upload."""
+        return self._changes != self._saved_changes
+
+    @property
+    def dirty_bytes(self) -> int:
+        """Count the bytes that exist only here."""
+        return self._dirty.total
+
+    @property
+    def sha256(self) -> str | None:
+        """Digest of the content in hex, if it was written from start to end; else None."""
+        return self._digest.hexdigest(self._size)
+
+    async def read(self, offset: int, length: int, ahead: ReadAhead) -> bytes:
+        """Read up to length bytes at offset; shorter only at the end of the file.
+
+        Raises:
+            ObjectChangedError: the base version is gone from the server.
+            StoreError, BrokenSealError: the bytes cannot be had.
+        """
+        while True:
+            shape, base = self._shape, self._base
+            stop = min(offset + length, self._size)
+            if offset >= stop:
+                return b""
+            wanted = ByteRange(offset, stop)
+            try:
+                clean = await self._read_clean(wanted, ahead)
+            except ObjectChangedError:
+                if self._base is base:
+                    raise
+                continue  # it was our own upload that replaced the version
+            if shape == self._shape:
+                return self._assemble(wanted, clean)
+
+    async def write(self, offset: int, piece: bytes | memoryview) -> int:
+        """Write piece at offset, growing the file as needed; all of it or nothing.
+
+        Raises:
+            FileTooBigError: beyond 5 TiB.
+            CacheFullError: no room on the local disk.
+        """
+        if offset + len(piece) > MAX_FILE_BYTES:
+            message = "an object has at most 5 TiB: split the file"
+            raise FileTooBigError(message)
+        await self._wait_until_free()
+        content = self._spool_content()
+        done = 0
+        for span in split_range(ByteRange(offset, offset + len(piece))):
+            content.write(span.block_no, span.skip, piece[done : done + span.length])
+            done += span.length
+        self._dirty.add(offset, offset + len(piece))
+        self._digest.note_write(offset, piece)
+        self._size = max(self._size, offset + len(piece))
+        self._changes += 1
+        return len(piece)
+
+    async def truncate(self, size: int) -> None:
+        """Cut or grow the file to size bytes; grown bytes are zero."""
+        if size > MAX_FILE_BYTES:
+            message = "an object has at most 5 TiB"
+            raise FileTooBigError(message)
+        await self._wait_until_free()
+        if size < self._size:
+            self._dirty.cut(size)
+            self._base_limit = min(self._base_limit, size)
+            if self._content is not None:
+                self._content.truncate(size)
+            self._shape += 1
+        if size != self._size:
+            self._digest.note_truncate(size)
+            self._changes += 1
+        self._size = size
+
+    @asynccontextmanager
+    async def held_still(self) -> AsyncIterator[None]:
+        """Make writers wait, so that an upload reads one consistent content."""
+        await self._wait_until_free()
+        event = self._still = trio.Event()
+        try:
+            yield
+        finally:
+            self._still = None
+            event.set()
+
+    async def read_whole(self, wanted: ByteRange) -> bytes:
+        """Read a range for an upload; the file is held still, and nobody reads ahead."""
+        return self._assemble(wanted, await self._read_clean(wanted, ReadAhead()))
+
+    async def detach(self) -> None:
+        """Bring the whole content here, because the object is about to be deleted or replaced while it is open."""
+        for gap in self._dirty.gaps(0, self._base_limit):
+            for start in range(gap.start, gap.stop, DETACH_PIECE):
+                piece = ByteRange(start, min(start + DETACH_PIECE, gap.stop))
+                clean = await self._cache.read(self._require_base(), piece)
+                for part in self._dirty.gaps(piece.start, piece.stop):
+                    self._store_clean(part, clean[part.start - piece.start : part.stop - piece.start])
+        self._base = None
+        self._base_limit = 0
+        self._shape += 1
+
+    async def sync_spool(self) -> None:
+        """Make what is in the spool survive a crash of the daemon."""
+        if self._content is not None:
+            await self._content.sync()
+
+    def note_saved(self, version: ObjectVersion) -> None:
+        """The content is on the server as version: it is clean now, and the spool's blocks become cached blocks."""
+        if self._content is not None:
+            if self._dirty.covers(0, self._size):
+                self._cache.adopt(version, self._content)
+            else:
+                self._content.discard()
+        self._content = None
+        self._dirty = ExtentSet()
+        self._base = version
+        self._base_limit = version.size
+        self._saved_changes = self._changes
+        self._shape += 1
+
+    def note_copied(self, version: ObjectVersion) -> None:
+        """The base was copied on the server without a change of its bytes (attributes, rename)."""
+        self._base = version
+        self._shape += 1
+
+    def rebase(self, version: ObjectVersion) -> None:
+        """Somebody else stored another version, and we have no changes: show theirs."""
+        self._base = version
+        self._base_limit = version.size
+        self._size = version.size
+        self._digest = RunningDigest()
+        self._shape += 1
+
+    def discard(self) -> None:
+        """Forget all changes: the file is gone."""
+        if self._content is not None:
+            self._content.discard()
+        self._content = None
+        self._saved_changes = self._changes
+
+    async def _wait_until_free(self) -> None:
+        while self._still is not None:
+            await self._still.wait()
+
+    def _require_base(self) -> ObjectVersion:
+        assert self._base is not None, "base_limit is 0 without a base"  # noqa: S101 - an invariant
+        return self._base
+
+    def _store_clean(self, part: ByteRange, clean: bytes) -> None:
+        """Put bytes of the base into the spool."""
+        content = self._spool_content()
+        for span in split_range(part):
+            place = span.offset - part.start
+            content.write(span.block_no, span.skip, clean[place : place + span.length])
+        self._dirty.add(part.start, part.stop)
+
+    def _spool_content(self) -> SpoolContent:
+        if self._content is None:
+            self._content = self._spool.create()
+        return self._content
+
+    async def _read_clean(self, wanted: ByteRange, ahead: ReadAhead) -> list[tuple[int, bytes]]:
+        """The parts of a range that come from the base version, with their offsets."""
+        base = self._base
+        if base is None:
+            return []
+        stop = min(wanted.stop, self._base_limit)
+        pieces = []
+        for gap in self._dirty.gaps(wanted.start, stop):
+            for window in ahead.windows(gap, base.size):
+                self._cache.request(base, window.start, window.stop)
+            pieces.append((gap.start, await self._cache.read(base, gap)))
+        return pieces
+
+    def _assemble(self, wanted: ByteRange, clean: list[tuple[int, bytes]]) -> bytes:
+        """Lay dirty bytes over clean ones over zeros."""
+        if len(clean) == 1 and len(clean[0][1]) == len(wanted):
+            return clean[0][1]
+        result = bytearray(len(wanted))
+        for start, piece in clean:
+            result[start - wanted.start : start - wanted.start + len(piece)] = piece
+        content = self._content
+        if content is not None:
+            for extent in self._dirty.within(wanted.start, wanted.stop):
+                for span in split_range(extent):
+                    block = content.read(span.block_no)
+                    place = max(extent.start, span.offset) - wanted.start
+                    result[place : place + span.length] = block[span.skip : span.skip + span.length]
+        return bytes(result)

@@ -1,0 +1,179 @@
+"""Create, open, read, write, flush, fsync, release: what happens through a handle.
+
+Imported by ``fuse``. Flush (each close) and fsync return when the object is on the server, or with the error that kept it from
+getting there.
+"""
+
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from ssecfs.content.openfile import OpenFile
+from ssecfs.content.openfiles import OpenFiles
+from ssecfs.content.readahead import ReadAhead
+from ssecfs.errors import BadHandleError, EntryExistsError, IsADirError
+from ssecfs.fs.nodes import Nodes
+from ssecfs.fs.saving import Saver
+from ssecfs.tree.attrs import Attrs
+from ssecfs.tree.inodes import Inode, InodeTable, Saved
+from ssecfs.tree.names import check_name
+
+Clock = Callable[[], int]
+"""Wall time in nanoseconds since the epoch."""
+
+
+class Existing(Enum):
+    """What create does with a name that is taken (the kernel may not have known)."""
+
+    OPEN = "open"
+    REFUSE = "refuse"
+
+
+class Pages(Enum):
+    """What the kernel may do with the pages it holds of a file that is being opened."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who makes a new file, and which permissions it asks for (umask already applied)."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+@dataclass(slots=True)
+class FileHandle:
+    """One open(2)."""
+
+    inode: Inode
+    open_file: OpenFile
+    read_ahead: ReadAhead = field(default_factory=ReadAhead)
+
+
+class Files:
+    """Operations on open files.
+
+    Owns: the handle table. Invariant: each handle pins its inode and is a user of its OpenFile.
+    """
+
+    def __init__(self, *, nodes: Nodes, inodes: InodeTable, open_files: OpenFiles, saver: Saver, now_ns: Clock) -> None:
+        """Take the collaborators."""
+        self._nodes = nodes
+        self._inodes = inodes
+        self._open_files = open_files
+        self._saver = saver
+        self._now_ns = now_ns
+        self._handles: dict[int, FileHandle] = {}
+        self._next_fh = 1
+
+    async def create(self, parent: Inode, raw_name: bytes, owner: Owner, existing: Existing) -> tuple[Inode, int]:
+        """Make a new file and open it; nothing is sent to the server before it is closed.
+
+        Raises:
+            EntryExistsError: the name is taken and must not be opened.
+        """
+        name = check_name(raw_name)
+        found = await self._nodes.find(parent, name)
+        if found is not None:
+            if existing is Existing.OPEN and found.attrs.is_file:
+                return found, self._open(found)
+            message = f"the name is taken in directory {parent.ino}"
+            raise EntryExistsError(message)
+        inode = self._inodes.add(parent, name, new_attrs(owner, parent, self._now_ns()), None)
+        inode.saved = Saved.NO
+        return inode, self._open(inode)
+
+    async def open(self, inode: Inode) -> tuple[int, Pages]:
+        """Open a file, checking first whether it changed on the server.
+
+        Returns:
+            The handle, and whether pages that the kernel holds are still true.
+
+        Raises:
+            IsADirError: it is a directory.
+            NoEntryError: it is gone.
+        """
+        if (await self._nodes.getattr(inode)).is_dir:
+            message = f"inode {inode.ino} is a directory"
+            raise IsADirError(message)
+        fh = self._open(inode)
+        base = self._handles[fh].open_file.base
+        pages = Pages.KEEP if inode.seen_version is not None and inode.seen_version == base else Pages.DROP
+        inode.seen_version = base
+        return fh, pages
+
+    async def read(self, fh: int, offset: int, length: int) -> bytes:
+        """Read up to length bytes; shorter only at the end of the file."""
+        handle = self._get(fh)
+        return await handle.open_file.read(offset, length, handle.read_ahead)
+
+    async def write(self, fh: int, offset: int, piece: bytes) -> int:
+        """Write piece; setuid and setgid bits go, as on a local disk."""
+        handle = self._get(fh)
+        written = await handle.open_file.write(offset, piece)
+        attrs = handle.inode.attrs.with_content(handle.open_file.size, self._now_ns())
+        if attrs.mode & (stat.S_ISUID | stat.S_ISGID):
+            attrs = replace(attrs, mode=without_set_ids(attrs.mode))
+        handle.inode.attrs = attrs
+        return written
+
+    async def flush(self, fh: int) -> None:
+        """Upload what is unsaved, for close(2)."""
+        handle = self._get(fh)
+        if handle.open_file.is_dirty:
+            await self._saver.save(handle.inode)
+
+    async def fsync(self, fh: int) -> None:
+        """Upload what is unsaved, attributes included."""
+        await self._saver.save(self._get(fh).inode)
+
+    def release(self, fh: int) -> None:
+        """Drop a handle; what flush could not save is tried again in the background."""
+        handle = self._handles.pop(fh)
+        if handle.open_file.is_dirty:
+            self._saver.save_soon(handle.inode)
+        self._open_files.release(handle.inode.ino)
+        self._inodes.unpin(handle.inode)
+
+    def inode_of(self, fh: int) -> Inode:
+        """The inode behind a handle."""
+        return self._get(fh).inode
+
+    def unsaved_inodes(self) -> list[Inode]:
+        """The inodes of handles that are still open and have changes; for unmounting."""
+        return list({handle.inode.ino: handle.inode for handle in self._handles.values()}.values())
+
+    def _open(self, inode: Inode) -> int:
+        open_file = self._open_files.acquire(inode.ino, inode.version)
+        if not open_file.is_dirty and inode.version is not None and open_file.base != inode.version:
+            open_file.rebase(inode.version)
+        self._inodes.pin(inode)
+        fh = self._next_fh
+        self._next_fh += 1
+        self._handles[fh] = FileHandle(inode, open_file)
+        return fh
+
+    def _get(self, fh: int) -> FileHandle:
+        handle = self._handles.get(fh)
+        if handle is None:
+            message = f"no open file has the handle {fh}"
+            raise BadHandleError(message)
+        return handle
+
+
+def new_attrs(owner: Owner, parent: Inode, now_ns: int) -> Attrs:
+    """Attributes of a new entry; in a directory with the setgid bit it gets the directory's group, as on Linux."""
+    inherits = bool(parent.attrs.mode & stat.S_ISGID)
+    mode = owner.mode | (stat.S_ISGID if inherits and stat.S_ISDIR(owner.mode) else 0)
+    return Attrs(mode, owner.uid, parent.attrs.gid if inherits else owner.gid, 0, now_ns, now_ns, now_ns)
+
+
+def without_set_ids(mode: int) -> int:
+    """A mode after content or owner changed: setuid goes, and setgid where the group may execute."""
+    mode &= ~stat.S_ISUID
+    return mode & ~stat.S_ISGID if mode & stat.S_IXGRP else mode

@@ -1,0 +1,238 @@
+"""Saving: bring what changed about an inode to the server, now or in a moment.
+
+What lives here: which request a change needs (PUT, copy, marker) and when. What does not: how bytes are uploaded
+(``content.upload``). Imported by the rest of ``fs`` and by ``app``.
+
+A file with new content is one upload with all its attributes. A change of attributes alone is a copy on the server; those that
+come in a row are waited for, so that chmod, chown and utimens are one copy. What cannot be saved stays unsaved, is tried again
+and is never dropped.
+"""
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import trio
+
+from ssecfs.cache.blockcache import BlockCache
+from ssecfs.content.openfile import OpenFile
+from ssecfs.content.openfiles import OpenFiles
+from ssecfs.content.upload import upload
+from ssecfs.errors import ObjectChangedError, ObjectExistsError, SsecfsError
+from ssecfs.s3.copying import Copier
+from ssecfs.s3.store import ObjectStore
+from ssecfs.s3.types import Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
+from ssecfs.tree.attrbook import AttrBook
+from ssecfs.tree.attrs import Attrs, format_metadata
+from ssecfs.tree.directory import Directories, Entry, EntryKind
+from ssecfs.tree.inodes import Inode, InodeTable, Linkage, Saved
+from ssecfs.tree.names import Namespace
+
+LOGGER: Final = logging.getLogger(__name__)
+
+COALESCE_S: Final = 0.5
+"""How long a change of attributes waits for the next one."""
+
+RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses between attempts to save what failed; the last one repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables that saving reads and updates."""
+
+    inodes: InodeTable
+    directories: Directories
+    book: AttrBook
+    open_files: OpenFiles
+    cache: BlockCache
+    namespace: Namespace
+
+
+@dataclass(slots=True)
+class Progress:
+    """What saving has done so far; for status."""
+
+    saved: int = 0
+    failed: int = 0
+    last_error: str = ""
+
+
+class Saver:
+    """Saves inodes.
+
+    Owns: which inodes are waiting to be saved. Invariant: a waiting inode is pinned, and its file is in the open-file table.
+    """
+
+    def __init__(self, *, tables: Tables, store: ObjectStore, copier: Copier, seal_key: bytes, nursery: trio.Nursery) -> None:
+        """Take the collaborators; nursery is the mount's."""
+        self._tables = tables
+        self._store = store
+        self._copier = copier
+        self._seal_key = seal_key
+        self._nursery = nursery
+        self._waiting: dict[int, _Waiting] = {}
+        self.progress = Progress()
+
+    @property
+    def waiting(self) -> int:
+        """Count the inodes that wait to be saved."""
+        return len(self._waiting)
+
+    async def save(self, inode: Inode) -> None:
+        """Bring everything unsaved about an inode to the server; returns when it is there.
+
+        Raises:
+            ObjectChangedError: somebody else changed the object meanwhile; ours is kept here, theirs there.
+            StoreError: the endpoint refused or could not be reached; nothing is lost.
+        """
+        async with inode.lock:
+            await self.save_locked(inode)
+
+    async def save_locked(self, inode: Inode) -> None:
+        """As save; the caller holds the inode's lock."""
+        if inode.linkage is Linkage.UNLINKED:
+            return
+        open_file = self._tables.open_files.peek(inode.ino)
+        try:
+            if open_file is not None and open_file.is_dirty:
+                await self._upload(inode, open_file)
+            elif inode.saved is Saved.NO:
+                await self._save_attrs(inode)
+        except SsecfsError as error:
+            self.progress.failed += 1
+            self.progress.last_error = str(error)
+            raise
+
+    def save_soon(self, inode: Inode) -> None:
+        """Save an inode in a moment, unless something saves it before."""
+        if inode.ino in self._waiting or inode.linkage is Linkage.UNLINKED:
+            return
+        waiting = self._waiting[inode.ino] = _Waiting(inode)
+        self._tables.inodes.pin(inode)
+        if not inode.attrs.is_dir:
+            self._tables.open_files.acquire(inode.ino, inode.version)
+        self._nursery.start_soon(self._wait_and_save, waiting, name="save soon")
+
+    async def save_all(self) -> None:
+        """Save everything that waits, and return when it is on the server.
+
+        Raises:
+            SsecfsError: the first failure, after everything was tried.
+        """
+        first: SsecfsError | None = None
+        for waiting in list(self._waiting.values()):
+            try:
+                await self.save(waiting.inode)
+            except SsecfsError as error:
+                first = first or error
+            else:
+                waiting.hurry.set()
+        if first is not None:
+            raise first
+
+    def metadata_for(self, attrs: Attrs, object_key: ObjectKey) -> dict[str, str]:
+        """The sealed metadata that carries attributes at an object key."""
+        return format_metadata(attrs, object_key, self._seal_key)
+
+    def note_stored(self, inode: Inode, version: ObjectVersion, attrs: Attrs) -> None:
+        """Everywhere take note that an inode's object is now version, with attrs. Atomic."""
+        inode.version = version
+        if inode.attrs is attrs:
+            inode.saved = Saved.YES
+        inode.checked_at = trio.current_time()
+        self._tables.book.note(version, attrs)
+        parent = inode.parent
+        if parent is not None and inode.linkage is Linkage.LINKED:
+            kind = EntryKind.DIRECTORY if attrs.is_dir else EntryKind.OBJECT
+            shown = None if attrs.is_dir else version
+            self._tables.directories.note_entry(parent, Entry(inode.name, kind, shown))
+        self.progress.saved += 1
+
+    async def _upload(self, inode: Inode, open_file: OpenFile) -> None:
+        object_key = self._tables.namespace.file_key(inode.path)
+        condition: PutCondition = IfAbsent() if inode.version is None else IfUnchanged(inode.version)
+        async with open_file.held_still():
+            attrs = inode.attrs
+            stored = attrs
+
+            def metadata(sha256: str | None) -> dict[str, str]:
+                nonlocal stored
+                stored = replace(attrs, sha256=sha256)
+                return self.metadata_for(stored, object_key)
+
+            try:
+                version = await upload(self._store, open_file, object_key, metadata, condition)
+            except ObjectExistsError as error:
+                message = f"inode {inode.ino}: another client created the same name first; ours is kept here unsaved"
+                raise ObjectChangedError(message) from error
+            if inode.attrs is attrs:
+                inode.attrs = stored
+            if inode.linkage is Linkage.UNLINKED:
+                return
+            had_pages = inode.seen_version is not None and inode.seen_version == open_file.base
+            open_file.note_saved(version)
+            if had_pages or inode.seen_version is None:
+                inode.seen_version = version
+            self.note_stored(inode, version, stored)
+
+    async def _save_attrs(self, inode: Inode) -> None:
+        attrs = inode.attrs
+        if attrs.is_dir:
+            marker_key = self._tables.namespace.marker_key(inode.path)
+            version = await self._store.put(marker_key, b"", self.metadata_for(attrs, marker_key), Always())
+            self.note_stored(inode, version, attrs)
+            return
+        base = inode.version
+        assert base is not None, "a file without a version has unsaved content"  # noqa: S101 - see _upload
+        object_key = self._tables.namespace.file_key(inode.path)
+        metadata = self.metadata_for(attrs, object_key)
+        version = await self._copier.copy(base, object_key, metadata, IfUnchanged(base))
+        self.note_copied(inode, base, version)
+        self.note_stored(inode, version, attrs)
+
+    def note_copied(self, inode: Inode, base: ObjectVersion, version: ObjectVersion) -> None:
+        """Take note that an inode's bytes were copied on the server from base to version: what is cached stays good."""
+        self._tables.cache.rebind(base, version)
+        open_file = self._tables.open_files.peek(inode.ino)
+        if open_file is not None and open_file.base is not None:
+            open_file.note_copied(version)
+        if inode.seen_version == base:
+            inode.seen_version = version
+
+    async def _wait_and_save(self, waiting: "_Waiting") -> None:
+        """Save after a pause, again and again until it is done."""
+        inode = waiting.inode
+        pauses = iter(RETRY_S)
+        pause_s = COALESCE_S
+        try:
+            while self._is_unsaved(inode):
+                with trio.move_on_after(pause_s):
+                    await waiting.hurry.wait()
+                pause_s = next(pauses, RETRY_S[-1])
+                try:
+                    await self.save(inode)
+                except SsecfsError as error:
+                    LOGGER.warning("inode %d is not saved yet, trying again in %g s: %s", inode.ino, pause_s, error)
+                except Exception:
+                    # The task's own boundary: a bug must neither end the mount nor drop the data.
+                    LOGGER.exception("inode %d is not saved yet, trying again in %g s", inode.ino, pause_s)
+        finally:
+            del self._waiting[inode.ino]
+            if not inode.attrs.is_dir:
+                self._tables.open_files.release(inode.ino)
+            self._tables.inodes.unpin(inode)
+
+    def _is_unsaved(self, inode: Inode) -> bool:
+        if inode.linkage is Linkage.UNLINKED:
+            return False
+        open_file = self._tables.open_files.peek(inode.ino)
+        return inode.saved is Saved.NO or (open_file is not None and open_file.is_dirty)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """An inode that waits to be saved; hurry ends the pause."""
+
+    inode: Inode
+    hurry: trio.Event = field(default_factory=trio.Event)

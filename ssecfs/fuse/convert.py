@@ -1,0 +1,63 @@
+"""Our attributes and changes, and pyfuse3's: one to the other. Pure.
+
+Imported by ``fuse.operations`` only.
+"""
+
+import stat
+from typing import Final
+
+import pyfuse3
+
+from ssecfs.fs.attributes import AttrChange
+from ssecfs.tree.inodes import Inode, Knowledge, Linkage
+
+SECTOR: Final = 512
+"""Unit of st_blocks, whatever the block size."""
+
+PREFERRED_IO: Final = 128 << 10
+"""st_blksize: one block of the cache."""
+
+DIRECTORY_BYTES: Final = 4096
+
+
+def entry_attributes(inode: Inode, ttl_s: float) -> pyfuse3.EntryAttributes:
+    """The reply that describes an inode; the kernel may keep it for ttl_s, unless only a listing is known."""
+    attrs = inode.attrs
+    timeout_s = ttl_s if inode.knowledge is Knowledge.FULL else 0.0
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = pyfuse3.InodeT(inode.ino)
+    entry.generation = 0
+    entry.entry_timeout = timeout_s
+    entry.attr_timeout = timeout_s
+    entry.st_mode = pyfuse3.ModeT(attrs.mode)
+    entry.st_nlink = 1 if inode.linkage is Linkage.LINKED else 0
+    entry.st_uid = attrs.uid
+    entry.st_gid = attrs.gid
+    entry.st_rdev = 0
+    entry.st_size = DIRECTORY_BYTES if attrs.is_dir else attrs.size
+    entry.st_blksize = PREFERRED_IO
+    entry.st_blocks = -(-attrs.size // SECTOR)
+    entry.st_atime_ns = attrs.atime_ns
+    entry.st_mtime_ns = attrs.mtime_ns
+    entry.st_ctime_ns = attrs.ctime_ns
+    return entry
+
+
+def missing_entry(ttl_s: float) -> pyfuse3.EntryAttributes:
+    """The reply that lets the kernel remember for ttl_s that a name does not exist."""
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = pyfuse3.InodeT(0)
+    entry.entry_timeout = ttl_s
+    return entry
+
+
+def attr_change(attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttrChange:
+    """What the kernel asks setattr for."""
+    return AttrChange(
+        mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
+        uid=attr.st_uid if fields.update_uid else None,
+        gid=attr.st_gid if fields.update_gid else None,
+        size=attr.st_size if fields.update_size else None,
+        atime_ns=attr.st_atime_ns if fields.update_atime else None,
+        mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+    )

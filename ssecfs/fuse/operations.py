@@ -1,0 +1,261 @@
+"""pyfuse3 handlers: translate, delegate, translate back. Nothing here decides anything.
+
+Imported by ``fuse.session`` and ``app``.
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyfuse3
+
+from ssecfs.errors import BadRequestError, NotPermittedError
+from ssecfs.fs.attributes import Attributes
+from ssecfs.fs.directories import DirectoryOps
+from ssecfs.fs.entries import Entries, Replace
+from ssecfs.fs.files import Existing, Files, Owner, Pages
+from ssecfs.fs.nodes import Nodes
+from ssecfs.fs.statfs import Room, measure_room
+from ssecfs.fuse.boundary import replies
+from ssecfs.fuse.convert import attr_change, entry_attributes, missing_entry
+from ssecfs.tree.inodes import Inode, InodeTable
+from ssecfs.tree.names import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """The floor below, as the handlers use it."""
+
+    inodes: InodeTable
+    nodes: Nodes
+    files: Files
+    directories: DirectoryOps
+    entries: Entries
+    attributes: Attributes
+
+
+class Operations(pyfuse3.Operations):
+    """The kernel's requests. Invariant: each reply that hands out an inode has counted one lookup."""
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+    enable_acl = False
+
+    def __init__(self, filesystem: Filesystem, ttl_s: float) -> None:
+        """Take the floor below; ttl_s is how long the kernel may believe names and attributes."""
+        super().__init__()
+        self._fs = filesystem
+        self._ttl_s = min(ttl_s, 1e9)
+
+    def _reply(self, inode: Inode) -> pyfuse3.EntryAttributes:
+        self._fs.inodes.note_lookup(inode)
+        return entry_attributes(inode, self._ttl_s)
+
+    @replies
+    async def lookup(
+        self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Find a name."""
+        inode = await self._fs.nodes.find(self._fs.nodes.get(parent_inode), Name(name))
+        return missing_entry(self._ttl_s) if inode is None else self._reply(inode)
+
+    @replies
+    async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
+        """Give back lookups."""
+        for ino, nlookup in inode_list:
+            self._fs.nodes.forget(ino, nlookup)
+
+    @replies
+    async def getattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """Describe an inode."""
+        node = self._fs.nodes.get(inode)
+        await self._fs.nodes.getattr(node)
+        return entry_attributes(node, self._ttl_s)
+
+    @replies
+    async def setattr(
+        self,
+        inode: pyfuse3.InodeT,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        fh: pyfuse3.FileHandleT | None,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Change attributes or size."""
+        node = self._fs.nodes.get(inode)
+        await self._fs.attributes.change(node, attr_change(attr, fields))
+        return entry_attributes(node, self._ttl_s)
+
+    @replies
+    async def readlink(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
+        """Read a symbolic link."""
+        return pyfuse3.FileNameT(await self._fs.entries.readlink(self._fs.nodes.get(inode)))
+
+    @replies
+    async def mknod(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        mode: pyfuse3.ModeT,
+        rdev: int,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Make a file, FIFO or socket."""
+        parent = self._fs.nodes.get(parent_inode)
+        return self._reply(await self._fs.entries.mknod(parent, name, Owner(ctx.uid, ctx.gid, mode)))
+
+    @replies
+    async def mkdir(
+        self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a directory."""
+        owner = Owner(ctx.uid, ctx.gid, stat.S_IFDIR | stat.S_IMODE(mode))
+        return self._reply(await self._fs.directories.mkdir(self._fs.nodes.get(parent_inode), name, owner))
+
+    @replies
+    async def unlink(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
+        """Remove a file."""
+        await self._fs.entries.unlink(await self._child(parent_inode, name))
+
+    @replies
+    async def rmdir(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
+        """Remove a directory."""
+        await self._fs.directories.rmdir(await self._child(parent_inode, name))
+
+    @replies
+    async def symlink(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        target: pyfuse3.FileNameT,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Make a symbolic link."""
+        owner = Owner(ctx.uid, ctx.gid, stat.S_IFLNK | 0o777)
+        parent = self._fs.nodes.get(parent_inode)
+        return self._reply(await self._fs.entries.symlink(parent, name, target, owner))
+
+    @replies
+    async def rename(
+        self,
+        parent_inode_old: pyfuse3.InodeT,
+        name_old: pyfuse3.FileNameT,
+        parent_inode_new: pyfuse3.InodeT,
+        name_new: pyfuse3.FileNameT,
+        flags: pyfuse3.FlagT,
+        ctx: pyfuse3.RequestContext,
+    ) -> None:
+        """Rename; of the flags, only RENAME_NOREPLACE is done (EINVAL tells the caller so)."""
+        if flags & ~pyfuse3.RENAME_NOREPLACE:
+            message = "exchanging two names is not possible on a bucket"
+            raise BadRequestError(message)
+        inode = await self._child(parent_inode_old, name_old)
+        may_replace = Replace.NO if flags else Replace.YES
+        await self._fs.entries.rename(inode, self._fs.nodes.get(parent_inode_new), name_new, may_replace)
+
+    @replies
+    async def link(
+        self,
+        inode: pyfuse3.InodeT,
+        new_parent_inode: pyfuse3.InodeT,
+        new_name: pyfuse3.FileNameT,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Refuse hard links, as filesystems without them do."""
+        message = "hard links are not possible on a bucket"
+        raise NotPermittedError(message)
+
+    @replies
+    async def open(self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        """Open a file."""
+        fh, pages = await self._fs.files.open(self._fs.nodes.get(inode))
+        return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh), keep_cache=pages is Pages.KEEP)
+
+    @replies
+    async def create(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        mode: pyfuse3.ModeT,
+        flags: pyfuse3.FlagT,
+        ctx: pyfuse3.RequestContext,
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        """Make a file and open it."""
+        owner = Owner(ctx.uid, ctx.gid, stat.S_IFREG | stat.S_IMODE(mode))
+        existing = Existing.REFUSE if flags & os.O_EXCL else Existing.OPEN
+        inode, fh = await self._fs.files.create(self._fs.nodes.get(parent_inode), name, owner, existing)
+        return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh)), self._reply(inode)
+
+    @replies
+    async def read(self, fh: pyfuse3.FileHandleT, off: int, size: int) -> bytes:
+        """Read."""
+        return await self._fs.files.read(fh, off, size)
+
+    @replies
+    async def write(self, fh: pyfuse3.FileHandleT, off: int, buf: bytes) -> int:
+        """Write."""
+        return await self._fs.files.write(fh, off, buf)
+
+    @replies
+    async def flush(self, fh: pyfuse3.FileHandleT) -> None:
+        """Upload, for close(2)."""
+        await self._fs.files.flush(fh)
+
+    @replies
+    async def release(self, fh: pyfuse3.FileHandleT) -> None:
+        """Drop a handle."""
+        self._fs.files.release(fh)
+
+    @replies
+    async def fsync(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:  # noqa: FBT001 - pyfuse3's signature
+        """Upload."""
+        await self._fs.files.fsync(fh)
+
+    @replies
+    async def opendir(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
+        """Open a directory."""
+        return pyfuse3.FileHandleT(self._fs.directories.opendir(self._fs.nodes.get(inode)))
+
+    @replies
+    async def readdir(self, fh: pyfuse3.FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """List, until the reply is full."""
+        async for inode, entry, next_id in self._fs.directories.readdir(fh, start_id):
+            name = pyfuse3.FileNameT(entry.name)
+            if not pyfuse3.readdir_reply(token, name, entry_attributes(inode, self._ttl_s), next_id):
+                self._fs.inodes.release_unused(inode)
+                break
+            self._fs.inodes.note_lookup(inode)
+
+    @replies
+    async def releasedir(self, fh: pyfuse3.FileHandleT) -> None:
+        """Drop a directory handle."""
+        self._fs.directories.releasedir(fh)
+
+    @replies
+    async def fsyncdir(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:  # noqa: FBT001 - pyfuse3's signature
+        """Nothing to do: names are on the server when their operation returns."""
+
+    @replies
+    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        """Tell the room there is."""
+        return _statvfs(measure_room(len(self._fs.inodes)))
+
+    @replies
+    async def access(self, inode: pyfuse3.InodeT, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
+        """Allow: the kernel checks permissions itself (default_permissions)."""
+        return True
+
+    async def _child(self, parent_ino: int, name: bytes) -> Inode:
+        return await self._fs.nodes.lookup(self._fs.nodes.get(parent_ino), Name(name))
+
+
+def _statvfs(room: Room) -> pyfuse3.StatvfsData:
+    data = pyfuse3.StatvfsData()
+    data.f_bsize = room.block_bytes
+    data.f_frsize = room.block_bytes
+    data.f_blocks = data.f_bfree = data.f_bavail = room.blocks
+    data.f_files = room.files
+    data.f_ffree = data.f_favail = room.free_files
+    data.f_namemax = room.name_max
+    return data

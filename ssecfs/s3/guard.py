@@ -1,0 +1,129 @@
+"""GuardedStore: conditions that the endpoint cannot check are checked with a HEAD just before.
+
+Imported by ``app``. What the endpoint can check was found out at mount (``probe``). The HEAD leaves a moment in which another
+client may write; an endpoint that checks conditions itself leaves none.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError
+from ssecfs.s3.store import ObjectStore, Sink
+from ssecfs.s3.types import (
+    Always,
+    ByteRange,
+    IfAbsent,
+    IfUnchanged,
+    ListPage,
+    ObjectInfo,
+    ObjectKey,
+    ObjectVersion,
+    PartReceipt,
+    PutCondition,
+    Upload,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFeatures:
+    """What the endpoint can do, as found by the probe.
+
+    Attributes:
+        has_if_absent: it checks ``If-None-Match: *`` on uploads.
+        has_if_unchanged: it checks ``If-Match`` on uploads.
+    """
+
+    has_if_absent: bool
+    has_if_unchanged: bool
+
+
+class GuardedStore:
+    """An ObjectStore that keeps every condition, over one that may not."""
+
+    def __init__(self, inner: ObjectStore, features: StoreFeatures) -> None:
+        """Take the store below and what its endpoint can do."""
+        self._inner = inner
+        self._features = features
+
+    async def head(self, object_key: ObjectKey) -> ObjectInfo:
+        """See ObjectStore."""
+        return await self._inner.head(object_key)
+
+    async def get(self, version: ObjectVersion, byte_range: ByteRange, sink: Sink) -> ObjectInfo:
+        """See ObjectStore."""
+        return await self._inner.get(version, byte_range, sink)
+
+    async def put(
+        self, object_key: ObjectKey, body: bytes, metadata: Mapping[str, str], condition: PutCondition
+    ) -> ObjectVersion:
+        """See ObjectStore."""
+        return await self._inner.put(object_key, body, metadata, await self._kept(object_key, condition))
+
+    async def copy(
+        self, source: ObjectVersion, target: ObjectKey, metadata: Mapping[str, str], condition: PutCondition
+    ) -> ObjectVersion:
+        """See ObjectStore. Few endpoints check conditions on copies; over itself, the source's own check is enough."""
+        if not (isinstance(condition, IfUnchanged) and condition.base == source and target == source.object_key):
+            await self._check(target, condition)
+        return await self._inner.copy(source, target, metadata, Always())
+
+    async def delete(self, object_key: ObjectKey) -> None:
+        """See ObjectStore."""
+        await self._inner.delete(object_key)
+
+    async def delete_many(self, object_keys: Sequence[ObjectKey]) -> None:
+        """See ObjectStore."""
+        await self._inner.delete_many(object_keys)
+
+    async def list_page(self, prefix: str, delimiter: str, token: str | None, max_keys: int = 1000) -> ListPage:
+        """See ObjectStore."""
+        return await self._inner.list_page(prefix, delimiter, token, max_keys)
+
+    async def create_upload(self, object_key: ObjectKey, metadata: Mapping[str, str]) -> Upload:
+        """See ObjectStore."""
+        return await self._inner.create_upload(object_key, metadata)
+
+    async def put_part(self, upload: Upload, part_number: int, body: bytes) -> PartReceipt:
+        """See ObjectStore."""
+        return await self._inner.put_part(upload, part_number, body)
+
+    async def copy_part(self, upload: Upload, part_number: int, source: ObjectVersion, byte_range: ByteRange) -> PartReceipt:
+        """See ObjectStore."""
+        return await self._inner.copy_part(upload, part_number, source, byte_range)
+
+    async def complete_upload(self, upload: Upload, parts: Sequence[PartReceipt], condition: PutCondition) -> ObjectVersion:
+        """See ObjectStore."""
+        return await self._inner.complete_upload(upload, parts, await self._kept(upload.object_key, condition))
+
+    async def abort_upload(self, upload: Upload) -> None:
+        """See ObjectStore."""
+        await self._inner.abort_upload(upload)
+
+    async def _kept(self, object_key: ObjectKey, condition: PutCondition) -> PutCondition:
+        """The condition that the endpoint can be left to check; any other is checked here."""
+        is_left_to_it = (
+            (isinstance(condition, IfAbsent) and self._features.has_if_absent)
+            or (isinstance(condition, IfUnchanged) and self._features.has_if_unchanged)
+            or isinstance(condition, Always)
+        )
+        if is_left_to_it:
+            return condition
+        await self._check(object_key, condition)
+        return Always()
+
+    async def _check(self, object_key: ObjectKey, condition: PutCondition) -> None:
+        if isinstance(condition, Always):
+            return
+        try:
+            info = await self._inner.head(object_key)
+        except ObjectMissingError as error:
+            if isinstance(condition, IfUnchanged):
+                message = "the object was deleted meanwhile"
+                raise ObjectChangedError(message) from error
+            return
+        if isinstance(condition, IfAbsent):
+            message = "there is an object of that name already"
+            raise ObjectExistsError(message)
+        if not info.version.is_same(condition.base):
+            message = "the object was changed meanwhile"
+            raise ObjectChangedError(message)

@@ -1,0 +1,174 @@
+"""RetryingStore: the only retry loop in the program.
+
+Imported by ``app``. Transient failures are tried again with backoff and jitter until the call's deadline; refusals are not.
+
+An upload whose answer was lost may have succeeded. When its second attempt fails on its own condition, a HEAD tells whether
+the object there is the one that was sent (same size, same metadata): then it was.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import trio
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from ssecfs.errors import (
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreError,
+    StoreUnreachableError,
+)
+from ssecfs.s3.store import ObjectStore, Sink
+from ssecfs.s3.types import (
+    ByteRange,
+    ListPage,
+    ObjectInfo,
+    ObjectKey,
+    ObjectVersion,
+    PartReceipt,
+    PutCondition,
+    Upload,
+)
+from ssecfs.sizes import KIB
+
+R = TypeVar("R")
+
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 10.0
+
+SLOWEST_BYTES_PER_S: Final = 64 * KIB
+"""A call that moves many bytes gets time for them at this rate, beside the timeout."""
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, StoreError) and error.transient
+
+
+class RetryingStore:
+    """An ObjectStore that tries again, over one that does not. Each call has timeout_s in all."""
+
+    def __init__(self, inner: ObjectStore, timeout_s: float) -> None:
+        """Take the store below; timeout_s is how long a call may go on failing."""
+        self._inner = inner
+        self._timeout_s = timeout_s
+
+    async def head(self, object_key: ObjectKey) -> ObjectInfo:
+        """See ObjectStore."""
+        return await self._again(lambda: self._inner.head(object_key))
+
+    async def get(self, version: ObjectVersion, byte_range: ByteRange, sink: Sink) -> ObjectInfo:
+        """See ObjectStore. A second attempt asks only for what has not been delivered yet."""
+        delivered = byte_range.start
+
+        def count(piece: bytes) -> None:
+            nonlocal delivered
+            delivered += len(piece)
+            sink(piece)
+
+        return await self._again(
+            lambda: self._inner.get(version, ByteRange(delivered, byte_range.stop), count), len(byte_range)
+        )
+
+    async def put(
+        self, object_key: ObjectKey, body: bytes, metadata: Mapping[str, str], condition: PutCondition
+    ) -> ObjectVersion:
+        """See ObjectStore."""
+        return await self._upload(
+            lambda: self._inner.put(object_key, body, metadata, condition), object_key, len(body), metadata
+        )
+
+    async def copy(
+        self, source: ObjectVersion, target: ObjectKey, metadata: Mapping[str, str], condition: PutCondition
+    ) -> ObjectVersion:
+        """See ObjectStore."""
+        return await self._upload(lambda: self._inner.copy(source, target, metadata, condition), target, source.size, metadata)
+
+    async def delete(self, object_key: ObjectKey) -> None:
+        """See ObjectStore."""
+        await self._again(lambda: self._inner.delete(object_key))
+
+    async def delete_many(self, object_keys: Sequence[ObjectKey]) -> None:
+        """See ObjectStore."""
+        await self._again(lambda: self._inner.delete_many(object_keys))
+
+    async def list_page(self, prefix: str, delimiter: str, token: str | None, max_keys: int = 1000) -> ListPage:
+        """See ObjectStore."""
+        return await self._again(lambda: self._inner.list_page(prefix, delimiter, token, max_keys))
+
+    async def create_upload(self, object_key: ObjectKey, metadata: Mapping[str, str]) -> Upload:
+        """See ObjectStore."""
+        return await self._again(lambda: self._inner.create_upload(object_key, metadata))
+
+    async def put_part(self, upload: Upload, part_number: int, body: bytes) -> PartReceipt:
+        """See ObjectStore."""
+        return await self._again(lambda: self._inner.put_part(upload, part_number, body), len(body))
+
+    async def copy_part(self, upload: Upload, part_number: int, source: ObjectVersion, byte_range: ByteRange) -> PartReceipt:
+        """See ObjectStore."""
+        return await self._again(lambda: self._inner.copy_part(upload, part_number, source, byte_range))
+
+    async def complete_upload(self, upload: Upload, parts: Sequence[PartReceipt], condition: PutCondition) -> ObjectVersion:
+        """See ObjectStore."""
+        return await self._again(lambda: self._inner.complete_upload(upload, parts, condition))
+
+    async def abort_upload(self, upload: Upload) -> None:
+        """See ObjectStore."""
+        await self._again(lambda: self._inner.abort_upload(upload))
+
+    async def _upload(
+        self,
+        attempt: Callable[[], Awaitable[ObjectVersion]],
+        object_key: ObjectKey,
+        size: int,
+        metadata: Mapping[str, str],
+    ) -> ObjectVersion:
+        """Try an upload; when a later attempt meets its own earlier success, that is the result."""
+        attempts = 0
+
+        async def counted() -> ObjectVersion:
+            nonlocal attempts
+            attempts += 1
+            try:
+                return await attempt()
+            except (ObjectExistsError, ObjectChangedError):
+                if attempts == 1:
+                    raise
+                own = await self._own_upload(object_key, size, metadata)
+                if own is None:
+                    raise
+                return own
+
+        return await self._again(counted, size)
+
+    async def _own_upload(self, object_key: ObjectKey, size: int, metadata: Mapping[str, str]) -> ObjectVersion | None:
+        """The object that is there, if it is what an earlier attempt sent."""
+        try:
+            info = await self._inner.head(object_key)
+        except ObjectMissingError:
+            return None
+        is_own = bool(metadata) and info.version.size == size and dict(info.metadata) == dict(metadata)
+        return info.version if is_own else None
+
+    async def _again(self, attempt: Callable[[], Awaitable[R]], size: int = 0) -> R:
+        allowed_s = self._timeout_s + size / SLOWEST_BYTES_PER_S
+        retrying = AsyncRetrying(
+            sleep=trio.sleep,
+            stop=_stop_at(trio.current_time() + allowed_s),
+            wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+            retry=retry_if_exception(_is_transient),
+            reraise=True,
+        )
+        with trio.move_on_after(allowed_s):
+            return await retrying(attempt)
+        message = f"the server did not answer within {allowed_s:.0f} s; see whether it can be reached"
+        raise StoreUnreachableError(message)
+
+
+def _stop_at(deadline: float) -> Callable[[RetryCallState], bool]:
+    """Stop when the next pause would go beyond the deadline, by the loop's clock."""
+
+    def stop(state: RetryCallState) -> bool:
+        return trio.current_time() + state.upcoming_sleep >= deadline
+
+    return stop

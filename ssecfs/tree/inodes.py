@@ -1,0 +1,214 @@
+"""Inodes: the table of everything that the kernel or an open file refers to.
+
+What lives here: numbers, lookup counts, names and parents. What does not: what exists in the bucket (``directory``), file
+content (``content``). Imported by ``tree`` and ``fs``.
+
+Invariants: an inode is in the table while its lookup count or its pin count is above zero, or a child of it is in the table;
+at most one inode has a given parent and name; the root is always there. No method waits, so each is atomic.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, NewType
+
+import trio
+
+from ssecfs.errors import NotADirError
+from ssecfs.s3.types import ObjectVersion
+from ssecfs.tree.attrs import Attrs
+from ssecfs.tree.names import Name, join_path
+
+Ino = NewType("Ino", int)
+
+ROOT_INO: Final = Ino(1)
+MAX_INO: Final = (1 << 63) - 1
+"""63 bits: some programs keep inode numbers in signed integers."""
+
+NEVER: Final = float("-inf")
+
+
+class Knowledge(Enum):
+    """How much of the attributes is true."""
+
+    LISTED = "listed"
+    """Size and time from a listing, the rest by default."""
+    FULL = "full"
+
+
+class Linkage(Enum):
+    """Whether the inode has a name."""
+
+    LINKED = "linked"
+    UNLINKED = "unlinked"
+
+
+class Saved(Enum):
+    """Whether the attributes are on the server."""
+
+    YES = "yes"
+    NO = "no"
+
+
+@dataclass(slots=True, eq=False)
+class Inode:
+    """What we know of one file or directory.
+
+    Attributes:
+        parent: None for the root.
+        version: the object it is on the server; None: not there (new, or a directory without marker).
+        checked_at: loop time of the last look at the server; local changes not yet saved make it irrelevant.
+        lock: held while the inode is saved, renamed or removed. Order: ascending ino.
+        seen_version: the version whose pages the kernel may hold.
+    """
+
+    ino: Ino
+    parent: "Inode | None"
+    name: Name
+    attrs: Attrs
+    version: ObjectVersion | None
+    knowledge: Knowledge = Knowledge.FULL
+    checked_at: float = NEVER
+    linkage: Linkage = Linkage.LINKED
+    saved: Saved = Saved.YES
+    nlookup: int = 0
+    pins: int = 0
+    children: int = 0
+    seen_version: ObjectVersion | None = None
+    lock: trio.Lock = field(default_factory=trio.Lock)
+
+    @property
+    def path(self) -> str:
+        """Path relative to the mount point; empty for the root."""
+        return join_path(self.parent.path, self.name) if self.parent is not None else ""
+
+    def require_directory(self) -> None:
+        """Insist on a directory.
+
+        Raises:
+            NotADirError: it is something else.
+        """
+        if not self.attrs.is_dir:
+            message = f"inode {self.ino} is not a directory"
+            raise NotADirError(message)
+
+
+class InodeTable:
+    """Number to inode, and (parent, name) to inode.
+
+    Owns: both maps and the counts in the inodes. Lifetime: the mount's.
+    """
+
+    def __init__(self, root_attrs: Attrs, hash_key: bytes) -> None:
+        """Begin with the root.
+
+        Args:
+            root_attrs: attributes of the root directory.
+            hash_key: 1 to 64 secret bytes, the same at every mount, so that inode numbers are stable.
+        """
+        self._hash_key = hash_key
+        self.root = Inode(ROOT_INO, None, Name(b""), root_attrs, None, nlookup=1)
+        self._by_ino: dict[int, Inode] = {ROOT_INO: self.root}
+        self._by_name: dict[int, dict[bytes, Inode]] = {}
+
+    def __len__(self) -> int:
+        """Count the inodes."""
+        return len(self._by_ino)
+
+    def get(self, ino: int) -> Inode:
+        """The inode of a number that the kernel holds; any other number is a bug."""
+        return self._by_ino[ino]
+
+    def child(self, parent: Inode, name: bytes) -> Inode | None:
+        """The inode of a name, if it is in the table."""
+        return self._by_name.get(parent.ino, {}).get(name)
+
+    def children_of(self, parent: Inode) -> list[Inode]:
+        """The inodes in the table that are in a directory."""
+        return list(self._by_name.get(parent.ino, {}).values())
+
+    def add(self, parent: Inode, name: Name, attrs: Attrs, version: ObjectVersion | None) -> Inode:
+        """Make an inode for a name that has none; it stays while somebody holds it (note_lookup, pin)."""
+        ino = self._free_ino(join_path(parent.path, name))
+        inode = Inode(ino, parent, name, attrs, version)
+        self._by_ino[ino] = inode
+        self._link(inode, parent)
+        parent.children += 1
+        return inode
+
+    def number_for(self, parent: Inode, name: bytes) -> Ino:
+        """The number that a name has or would get; for listings of entries that nobody holds."""
+        inode = self.child(parent, name)
+        return inode.ino if inode is not None else self._hash(join_path(parent.path, name))
+
+    def note_lookup(self, inode: Inode) -> None:
+        """Count one more reference of the kernel."""
+        inode.nlookup += 1
+
+    def forget(self, ino: int, nlookup: int) -> None:
+        """Count nlookup references of the kernel less."""
+        inode = self._by_ino.get(ino)
+        if inode is not None:
+            inode.nlookup = max(0, inode.nlookup - nlookup)
+            self.release_unused(inode)
+
+    def pin(self, inode: Inode) -> None:
+        """Keep an inode although the kernel may forget it (open file, unsaved change)."""
+        inode.pins += 1
+
+    def unpin(self, inode: Inode) -> None:
+        """Undo one pin."""
+        inode.pins -= 1
+        self.release_unused(inode)
+
+    def unlink(self, inode: Inode) -> None:
+        """Take the name away; the inode lives on while it is held."""
+        inode.linkage = Linkage.UNLINKED
+        self._detach(inode)
+        self.release_unused(inode)
+
+    def move(self, inode: Inode, parent: Inode, name: Name) -> None:
+        """Give the inode another name; whatever had that name must be unlinked before."""
+        old_parent = self._parent_of(inode)
+        self._detach(inode)
+        inode.parent, inode.name = parent, name
+        self._link(inode, parent)
+        old_parent.children -= 1
+        parent.children += 1
+        self.release_unused(old_parent)
+
+    def release_unused(self, inode: Inode) -> None:
+        """Drop an inode that nobody holds, and its parents likewise."""
+        while inode.parent is not None and inode.nlookup == 0 and inode.pins == 0 and inode.children == 0:
+            parent = inode.parent
+            if self._by_ino.pop(inode.ino, None) is None:
+                return
+            if inode.linkage is Linkage.LINKED:
+                self._detach(inode)
+            parent.children -= 1
+            inode = parent
+
+    def _link(self, inode: Inode, parent: Inode) -> None:
+        self._by_name.setdefault(parent.ino, {})[inode.name] = inode
+
+    def _detach(self, inode: Inode) -> None:
+        parent = self._parent_of(inode)
+        names = self._by_name.get(parent.ino, {})
+        names.pop(inode.name, None)
+        if not names:
+            self._by_name.pop(parent.ino, None)
+
+    def _parent_of(self, inode: Inode) -> Inode:
+        assert inode.parent is not None, "the root has no name"  # noqa: S101 - a bug, not an input
+        return inode.parent
+
+    def _hash(self, path: str) -> Ino:
+        digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8, key=self._hash_key).digest()
+        return Ino(max(int.from_bytes(digest, "big") >> 1, ROOT_INO + 1))
+
+    def _free_ino(self, path: str) -> Ino:
+        """The hash of the path, or the next number that no living inode has (a renamed file keeps its old number)."""
+        ino = self._hash(path)
+        while ino in self._by_ino:
+            ino = Ino(ino + 1 if ino < MAX_INO else ROOT_INO + 1)
+        return ino
