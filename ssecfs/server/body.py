@@ -1,0 +1,118 @@
+"""A request's body: decoded from chunks, counted, and checked against everything the request says of it.
+
+Imported by ``server.service`` and the operations.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from ssecfs.server import checksums
+from ssecfs.server.chunked import ChunkDecoder
+from ssecfs.server.errors import S3Error
+from ssecfs.server.request import Request
+from ssecfs.server.sigv4 import STREAMING, UNSIGNED, Signed
+
+MAX_PUT_BYTES: Final = 5 << 30
+
+Receive = Callable[[], Awaitable[bytes | None]]
+"""The next piece of the raw body; None: it has ended."""
+
+
+class ClientGoneError(Exception):
+    """The connection was closed before the body was complete."""
+
+
+class Body:
+    """The body of one request, to be read once.
+
+    Owns: the running checksums. Invariant: pieces ends normally only if the body is complete and as announced.
+    """
+
+    def __init__(self, request: Request, signed: Signed, receive: Receive) -> None:
+        """Look at what the headers announce.
+
+        Raises:
+            S3Error: they make no sense.
+        """
+        self._receive = receive
+        self._signed = signed
+        self._decoder = ChunkDecoder(signed) if signed.payload_hash.startswith(STREAMING) else None
+        self._length = _announced_length(request, is_chunked=self._decoder is not None)
+        self._content_md5 = checksums.content_md5(request.headers)
+        self._checksum = checksums.announced(request.headers)
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self.size = 0
+
+    @property
+    def md5(self) -> bytes:
+        """MD5 of what was read."""
+        return self._md5.digest()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Go through the decoded body.
+
+        Raises:
+            S3Error: length, hash, checksum or signature do not fit.
+            ClientGoneError: the client left.
+        """
+        algorithm = self._checksum[0] if self._checksum else None
+        running = checksums.ALGORITHMS[algorithm]() if algorithm else None
+        sha256 = hashlib.sha256() if self._decoder is None and self._signed.payload_hash != UNSIGNED else None
+        while (raw := await self._receive()) is not None:
+            for piece in self._decoder.feed(raw) if self._decoder else (raw,):
+                self.size += len(piece)
+                if self._length is not None and self.size > self._length:
+                    raise S3Error("IncompleteBody", "The body is longer than it was announced.")
+                self._md5.update(piece)
+                if running:
+                    running.update(piece)
+                if sha256:
+                    sha256.update(piece)
+                yield piece
+        self._check_complete()
+        if sha256 and sha256.hexdigest() != self._signed.payload_hash:
+            message = "The provided 'x-amz-content-sha256' header does not match what was computed."
+            raise S3Error("XAmzContentSHA256Mismatch", message)
+        if running and self._checksum:
+            value = self._checksum[1]
+            if value is None and self._decoder:
+                value = self._decoder.trailers.get(checksums.PREFIX + self._checksum[0])
+            checksums.require(self._checksum[0], value, running.digest())
+        if self._content_md5 is not None and self._content_md5 != self.md5:
+            raise S3Error("BadDigest", "The Content-MD5 you specified did not match what we received.")
+
+    async def read(self, limit: int) -> bytes:
+        """Read a small body at once.
+
+        Raises:
+            S3Error: it has over limit bytes.
+        """
+        content = bytearray()
+        async for piece in self.pieces():
+            content += piece
+            if len(content) > limit:
+                raise S3Error("MalformedXML", "The document is too large.")
+        return bytes(content)
+
+    def _check_complete(self) -> None:
+        is_short = self._length is not None and self.size < self._length
+        if is_short or (self._decoder is not None and not self._decoder.is_complete):
+            message = "You did not provide the number of bytes specified by the Content-Length HTTP header."
+            raise S3Error("IncompleteBody", message)
+
+
+def _announced_length(request: Request, *, is_chunked: bool) -> int | None:
+    """Bytes of the decoded body; None: not announced (HTTP's own chunks)."""
+    name = "x-amz-decoded-content-length" if is_chunked else "content-length"
+    text = request.headers.get(name)
+    if text is None:
+        if is_chunked:
+            raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise S3Error("InvalidArgument", "The length of the body is not a number.")
+    if int(text) > MAX_PUT_BYTES:
+        message = "Your proposed upload exceeds the maximum allowed size"
+        raise S3Error("EntityTooLarge", message, MaxSizeAllowed=str(MAX_PUT_BYTES))
+    return int(text)

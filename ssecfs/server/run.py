@@ -1,0 +1,141 @@
+"""Start the server and serve until SIGTERM or SIGINT.
+
+Imported by ``app.serve`` and ``server.__main__``.
+"""
+
+import asyncio
+import fcntl
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from ssecfs.server.certificate import load_or_make_certificate
+from ssecfs.server.credentials import CredentialsFileError, accepted_credentials
+from ssecfs.server.http import Application
+from ssecfs.server.options import ServerOptions, Tls
+from ssecfs.server.profiles import PROFILES
+from ssecfs.server.requestlog import RequestLog
+from ssecfs.server.service import Service
+from ssecfs.server.storage import Storage
+
+
+class ServerStartError(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+def run(options: ServerOptions, on_ready: Callable[[str], None]) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        options: see there.
+        on_ready: gets the URL once connections are accepted.
+
+    Raises:
+        ServerStartError: nothing was served.
+    """
+    if options.profile not in PROFILES:
+        message = f"there is no profile {options.profile!r}; there are: {', '.join(sorted(PROFILES))}"
+        raise ServerStartError(message)
+    if options.tls is Tls.OFF and not _is_loopback(options.host):
+        message = f"without TLS only loopback is served, not {options.host}: customer keys would travel in the clear"
+        raise ServerStartError(message)
+    try:
+        options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = _lock(options.directory)
+        secrets = accepted_credentials(options.directory, options.credentials_file, os.environ)
+        listener = _listen(options.host, options.port)
+    except CredentialsFileError as error:
+        raise ServerStartError(str(error)) from None
+    except OSError as error:
+        message = f"cannot serve {options.directory} on {options.host}:{options.port}: {error.strerror or error}"
+        raise ServerStartError(message) from error
+    storage = Storage(options.directory, options.durability)
+    try:
+        for bucket in options.buckets:
+            storage.create_bucket(bucket)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # uvicorn stops at these, then raises them once more for whoever was there before.
+            signal.signal(number, lambda *_: None)
+        with RequestLog(options.request_log) as log:
+            application = Application(Service(storage, PROFILES[options.profile], secrets), log)
+            asyncio.run(_serve(_config(application, options), listener, on_ready))
+    finally:
+        storage.close()
+        os.close(lock)
+
+
+def _config(application: Application, options: ServerOptions) -> uvicorn.Config:
+    certificate, private_key = _certificate(options)
+    return uvicorn.Config(
+        application,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=120,
+        timeout_graceful_shutdown=5,
+        ssl_certfile=certificate,
+        ssl_keyfile=private_key,
+    )
+
+
+async def _serve(config: uvicorn.Config, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+    class Announcing(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            on_ready(f"{'https' if config.is_ssl else 'http'}://{shown}:{port}")
+
+    await Announcing(config).serve(sockets=[listener])
+
+
+def _certificate(options: ServerOptions) -> tuple[Path | None, Path | None]:
+    if options.tls is Tls.AUTO:
+        return load_or_make_certificate(options.directory / "tls", options.host)
+    return options.certificate or (None, None)
+
+
+def _lock(directory: Path) -> int:
+    """Keep other servers off the directory for as long as the process lives."""
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        message = f"directory {directory} is served by another process already; stop that one first"
+        raise ServerStartError(message) from None
+    return descriptor
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(1024)
+    listener.set_inheritable(False)
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
