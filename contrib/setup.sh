@@ -8,14 +8,18 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
 
-# What pyfuse3 needs to be built and ssecfs to run, and the programs that tests put to work on a mount.
+# What pyfuse3 needs to be built and ssecfs to run; the programs that tests put to work on a mount; what checks these scripts.
 # A virtual environment, because Debian and Ubuntu refuse pip outside of one (PEP 668).
 # shellcheck disable=SC2034
 RUN_PACKAGES=(fuse3 libfuse3-dev pkg-config gcc python3-dev python3-venv)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(ca-certificates curl git openssl rclone restic rsync s3fs sqlite3)
+# shellcheck disable=SC2034
+CHECK_PACKAGES=(shellcheck)
 
-say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+say() {
+    if [ -t 2 ]; then printf '\033[1m%s\033[0m\n' "$*" >&2; else printf '%s\n' "$*" >&2; fi
+}
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 as_root() {

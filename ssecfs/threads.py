@@ -45,6 +45,7 @@ async def stream_from(
     """
 
     def deliver(piece: bytes) -> None:
+        trio.from_thread.check_cancelled()  # run_sync alone does not
         trio.from_thread.run_sync(sink, piece)
 
     return await run_in(limiter, produce, deliver)

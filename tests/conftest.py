@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import settings
 from support.leftovers import mark_this_run, nothing_left_behind
 from support.secretwatch import SecretWatch
 
@@ -24,8 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long, too")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Generated inputs are the same in every run; with ``--long`` there are more, and new ones each time."""
     mark_this_run()
+    settings.register_profile("short", deadline=None, derandomize=True, database=None)
+    settings.register_profile("long", deadline=None, max_examples=1000, print_blob=True)
+    settings.load_profile("long" if config.getoption("--long") else "short")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

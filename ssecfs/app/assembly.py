@@ -2,11 +2,266 @@
 
 Imported by ``app.mount``. This is the only place that starts tasks which live as long as the mount.
 
-Shutdown, read top to bottom in ``_serve``: the kernel's requests end (unmounted, or a signal) - everything unsaved is uploaded -
-the cache is closed - the mount point is freed.
+Shutdown, read top to bottom in ``_serve``: the kernel's requests end (unmounted, or a signal) - everything unsaved is uploaded
+- the mount point is freed - the index is closed.
 """
 
 import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Final
 
+import pyfuse3
+import trio
+
+from ssecfs.app.config import AWS_ENDPOINT, DEFAULT_CACHE_BYTES, FREE_FLOOR_BYTES, Access, MountOptions
+from ssecfs.app.control import Handler, control_socket_path, prepare_folder, serve_control
+from ssecfs.cache.blockcache import BlockCache
+from ssecfs.cache.containers import Containers
+from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory
+from ssecfs.cache.index import Index
+from ssecfs.cache.plain import PlainBlocks
+from ssecfs.cache.segments import CacheOptions, Segments
+from ssecfs.cache.spool import Spool
+from ssecfs.content.openfiles import OpenFiles
+from ssecfs.errors import SsecfsError
+from ssecfs.fs.attributes import Attributes
+from ssecfs.fs.directories import DirectoryOps
+from ssecfs.fs.entries import Entries
+from ssecfs.fs.files import Files
+from ssecfs.fs.nodes import Nodes, Trust
+from ssecfs.fs.saving import Saver, Tables
+from ssecfs.fuse.operations import Filesystem, Operations
+from ssecfs.fuse.session import mounted
+from ssecfs.keyring.derive import derive_subkey
+from ssecfs.keyring.keyring import Keyring
+from ssecfs.s3.client import BotoStore
+from ssecfs.s3.copying import Copier
+from ssecfs.s3.endpoint import S3Options, make_client
+from ssecfs.s3.guard import GuardedStore
+from ssecfs.s3.probe import DECOY, ProbeMode, Views, probe
+from ssecfs.s3.retry import RetryingStore
+from ssecfs.s3.store import ObjectStore
+from ssecfs.tree.attrbook import AttrBook
+from ssecfs.tree.attrs import Defaults
+from ssecfs.tree.directory import Directories
+from ssecfs.tree.inodes import InodeTable
+from ssecfs.tree.names import Namespace
+
 LOGGER: Final = logging.getLogger(__name__)
+
+CONNECTIONS: Final = 64
+DISK_THREADS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """The parts of a running mount that its tasks use."""
+
+    filesystem: Filesystem
+    open_files: OpenFiles
+    saver: Saver
+    cache: BlockCache
+
+
+def run_mount(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:
+    """Mount, and serve until unmounted or told to end by a signal.
+
+    Args:
+        options: see there.
+        keyring: the customer keys.
+        on_ready: called once the mount answers.
+
+    Raises:
+        StartupError: nothing was mounted.
+    """
+    trio.run(_run, options, keyring, on_ready, strict_exception_groups=False)
+
+
+async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:
+    store = await _open_store(options, keyring)
+    namespace = namespace_id(options.endpoint_url or AWS_ENDPOINT, options.bucket, options.prefix)
+    with ExitStack() as stack:
+        directory = stack.enter_context(open_cache_directory(options.cache_dir, namespace, keyring))
+        containers = Containers(directory.blocks)
+        stack.callback(containers.close)
+        index = Index(directory.index, directory.keys)
+        stack.callback(index.close)
+        socket_path = control_socket_path(options.mountpoint)
+        prepare_folder(socket_path)
+        stack.callback(socket_path.unlink, missing_ok=True)
+        async with trio.open_nursery() as nursery:
+            mount = await _assemble(options, keyring, store, (directory, containers, index), nursery)
+            nursery.start_soon(serve_control, socket_path, _handlers(mount), name="control")
+            await _serve(options, mount, on_ready)
+            nursery.cancel_scope.cancel()
+
+
+async def _open_store(options: MountOptions, keyring: Keyring) -> ObjectStore:
+    """The store of the bucket, after everything about it has been checked."""
+    client = make_client(
+        S3Options(
+            endpoint_url=options.endpoint_url,
+            region=options.region,
+            profile_name=options.profile_name,
+            ca_bundle=options.ca_bundle,
+            connections=CONNECTIONS,
+            timeout_s=options.timeout_s,
+        )
+    )
+    limiter = trio.CapacityLimiter(CONNECTIONS)
+    direct = BotoStore(client, options.bucket, keyring, limiter)
+    decoy = BotoStore(client, options.bucket, Keyring((DECOY,)), limiter)
+    mode = ProbeMode.READ_ONLY if options.access is Access.READ_ONLY else ProbeMode.READ_WRITE
+    features = await probe(Views(direct, decoy), options.bucket, options.prefix, keyring, mode)
+    return GuardedStore(RetryingStore(direct, options.timeout_s), features)
+
+
+async def _assemble(
+    options: MountOptions,
+    keyring: Keyring,
+    store: ObjectStore,
+    disk: tuple[CacheDirectory, Containers, Index],
+    nursery: trio.Nursery,
+) -> Mount:
+    directory, containers, index = disk
+    cache_options = _cache_options(options, containers)
+    segments = Segments(containers, index, cache_options)
+    cache = BlockCache(
+        directory=directory,
+        containers=containers,
+        index=index,
+        segments=segments,
+        plain=PlainBlocks(cache_options.memory_bytes // 2),
+        store=store,
+        nursery=nursery,
+    )
+    spool = Spool(
+        directory=directory,
+        containers=containers,
+        make_room=segments.give_up,
+        memory_bytes=cache_options.memory_bytes // 4,
+        disk_limiter=trio.CapacityLimiter(DISK_THREADS),
+    )
+    seal_key = derive_subkey(keyring.first, "attributes")
+    defaults = _defaults(options)
+    mounted_s = int(time.time())
+    names = Namespace(options.prefix)
+    inodes = InodeTable(defaults.for_directory(mounted_s), directory.keys.ino_key)
+    book = AttrBook(store, defaults, seal_key, nursery)
+    directories = Directories(store, names, options.ttl_s)
+    open_files = OpenFiles(cache, spool)
+    tables = Tables(inodes, directories, book, open_files, cache, names)
+    copier = Copier(store)
+    saver = Saver(tables=tables, store=store, copier=copier, seal_key=seal_key, nursery=nursery)
+    nodes = Nodes(
+        inodes=inodes,
+        directories=directories,
+        book=book,
+        open_files=open_files,
+        namespace=names,
+        trust=Trust(options.ttl_s, mounted_s),
+    )
+    files = Files(nodes=nodes, inodes=inodes, open_files=open_files, saver=saver, now_ns=time.time_ns)
+    directory_ops = DirectoryOps(
+        nodes=nodes,
+        inodes=inodes,
+        directories=directories,
+        book=book,
+        store=store,
+        saver=saver,
+        namespace=names,
+        now_ns=time.time_ns,
+    )
+    entries = Entries(
+        nodes=nodes, tables=tables, files=files, directory_ops=directory_ops, store=store, copier=copier, saver=saver
+    )
+    attributes = Attributes(nodes=nodes, open_files=open_files, saver=saver, now_ns=time.time_ns)
+    await nodes.load_root()
+    filesystem = Filesystem(inodes, nodes, files, directory_ops, entries, attributes)
+    return Mount(filesystem, open_files, saver, cache)
+
+
+async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], None]) -> None:
+    """Mount, answer the kernel until it is over, upload the rest."""
+    operations = Operations(mount.filesystem, options.ttl_s)
+    with mounted(operations, options.mountpoint, _fuse_options(options)):
+        on_ready()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_on_signal, name="signals")
+            await pyfuse3.main()
+            nursery.cancel_scope.cancel()
+        try:
+            await _flush(mount)
+        except SsecfsError as error:
+            LOGGER.error("not everything could be uploaded before the end: %s", error)  # noqa: TRY400 - no bug of ours
+
+
+async def _end_on_signal() -> None:
+    """SIGTERM, Ctrl-C and a closed terminal end the mount as unmounting does."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for _ in signals:
+            pyfuse3.terminate()
+            return
+
+
+async def _flush(mount: Mount) -> None:
+    """Upload everything that is unsaved, files that are still open included.
+
+    Raises:
+        SsecfsError: the first failure, after everything was tried.
+    """
+    first: SsecfsError | None = None
+    for inode in mount.filesystem.files.unsaved_inodes():
+        try:
+            await mount.saver.save(inode)
+        except SsecfsError as error:
+            first = first or error
+    await mount.saver.save_all()
+    if first is not None:
+        raise first
+
+
+def _handlers(mount: Mount) -> Mapping[str, Handler]:
+    async def status() -> Mapping[str, str | int]:
+        progress = mount.saver.progress
+        return {
+            "dirty_bytes": mount.open_files.dirty_bytes(),
+            "unsaved": mount.saver.waiting,
+            "saved": progress.saved,
+            "failed": progress.failed,
+            "last_error": progress.last_error,
+            "cache_hits": mount.cache.counts.hits,
+            "cache_misses": mount.cache.counts.misses,
+        }
+
+    async def flush() -> Mapping[str, str | int]:
+        await _flush(mount)
+        return {}
+
+    return {"status": status, "flush": flush}
+
+
+def _cache_options(options: MountOptions, containers: Containers) -> CacheOptions:
+    size = options.cache_size_bytes
+    if size is None:
+        size = min(DEFAULT_CACHE_BYTES, containers.free_bytes() // 10)
+    return CacheOptions(size, FREE_FLOOR_BYTES, options.memory_bytes)
+
+
+def _defaults(options: MountOptions) -> Defaults:
+    """Objects without attributes belong to whoever owns the mount point."""
+    status = options.mountpoint.stat()
+    return Defaults(uid=status.st_uid, gid=status.st_gid)
+
+
+def _fuse_options(options: MountOptions) -> set[str]:
+    chosen = {f"fsname={options.source}", "subtype=ssecfs"}
+    if options.is_shared:
+        chosen.add("allow_other")
+    if options.access is Access.READ_ONLY:
+        chosen.add("ro")
+    return chosen

@@ -3,8 +3,8 @@
 What lives here: which clean blocks there are, downloads in progress, eviction. What does not: dirty blocks (``spool``), which
 blocks to ask for in advance (``content.readahead``). Imported by ``content``, ``fs`` and ``app``.
 
-A miss fetches a run of blocks with one ranged GET; each block goes to whoever waits for it as soon as it is complete. A block is
-never asked for twice at a time. Downloads run in the mount's nursery: a reader that is interrupted does not end one that
+A miss fetches a run of blocks with one ranged GET; each block goes to whoever waits for it as soon as it is complete. A block
+is never asked for twice at a time. Downloads run in the mount's nursery: a reader that is interrupted does not end one that
 others wait for. Sealing is inline: a hop to a thread would cost more than the cipher.
 """
 

@@ -61,7 +61,7 @@ class DirectoryOps:
         self._next_fh = 1
 
     async def mkdir(self, parent: Inode, raw_name: bytes, owner: Owner) -> Inode:
-        """Make a directory: one PUT of its marker.
+        """Make a directory: one PUT of its marker. The inode counts as looked up.
 
         Raises:
             EntryExistsError: the name is taken.
@@ -79,6 +79,7 @@ class DirectoryOps:
                 version = await self._store.put(marker_key, b"", self._saver.metadata_for(attrs, marker_key), Always())
                 self._saver.note_stored(inode, version, attrs)
                 self.note_changed(parent)
+            self._inodes.note_lookup(inode)
         except BaseException:
             self._inodes.unlink(inode)
             raise

@@ -107,14 +107,14 @@ class Entries:
         await self._rename_locked([inode] if target is None else sorted((inode, target), key=lambda one: one.ino), parent, name)
 
     async def symlink(self, parent: Inode, raw_name: bytes, target: bytes, owner: Owner) -> Inode:
-        """Make a symbolic link: its target is the object's content, so SSE-C covers it."""
+        """Make a symbolic link: its target is the object's content, so SSE-C covers it. The inode counts as looked up."""
         if len(target) > MAX_SYMLINK_BYTES:
             message = f"a link's target has at most {MAX_SYMLINK_BYTES} bytes"
             raise NameTooLongError(message)
         return await self._store_new(parent, raw_name, owner, target)
 
     async def mknod(self, parent: Inode, raw_name: bytes, owner: Owner) -> Inode:
-        """Make an empty file, FIFO or socket.
+        """Make an empty file, FIFO or socket. The inode counts as looked up.
 
         Raises:
             NotPermittedError: device nodes.
@@ -141,6 +141,7 @@ class Entries:
             if content:
                 await self._files.write(fh, 0, content)
             await self._saver.save(inode)
+            self._tables.inodes.note_lookup(inode)
         except BaseException:
             self._tables.inodes.unlink(inode)
             raise

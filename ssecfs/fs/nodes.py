@@ -92,6 +92,15 @@ class Nodes:
             return None
         return await self._complete(parent, entry)
 
+    async def load_root(self) -> None:
+        """Take the attributes of the root from its marker, if it has one."""
+        try:
+            version, attrs = await self._book.load(self._namespace.marker_key(""))
+        except ObjectMissingError:
+            return
+        self._inodes.root.version = version
+        self._inodes.root.attrs = attrs
+
     async def getattr(self, inode: Inode) -> Attrs:
         """The attributes of an inode, checked if they are older than the TTL.
 

@@ -50,6 +50,9 @@ class Operations(pyfuse3.Operations):
 
     def _reply(self, inode: Inode) -> pyfuse3.EntryAttributes:
         self._fs.inodes.note_lookup(inode)
+        return self._describe(inode)
+
+    def _describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
         return entry_attributes(inode, self._ttl_s)
 
     @replies
@@ -71,7 +74,7 @@ class Operations(pyfuse3.Operations):
         """Describe an inode."""
         node = self._fs.nodes.get(inode)
         await self._fs.nodes.getattr(node)
-        return entry_attributes(node, self._ttl_s)
+        return self._describe(node)
 
     @replies
     async def setattr(
@@ -85,7 +88,7 @@ class Operations(pyfuse3.Operations):
         """Change attributes or size."""
         node = self._fs.nodes.get(inode)
         await self._fs.attributes.change(node, attr_change(attr, fields))
-        return entry_attributes(node, self._ttl_s)
+        return self._describe(node)
 
     @replies
     async def readlink(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
@@ -103,7 +106,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Make a file, FIFO or socket."""
         parent = self._fs.nodes.get(parent_inode)
-        return self._reply(await self._fs.entries.mknod(parent, name, Owner(ctx.uid, ctx.gid, mode)))
+        return self._describe(await self._fs.entries.mknod(parent, name, Owner(ctx.uid, ctx.gid, mode)))
 
     @replies
     async def mkdir(
@@ -111,7 +114,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
         owner = Owner(ctx.uid, ctx.gid, stat.S_IFDIR | stat.S_IMODE(mode))
-        return self._reply(await self._fs.directories.mkdir(self._fs.nodes.get(parent_inode), name, owner))
+        return self._describe(await self._fs.directories.mkdir(self._fs.nodes.get(parent_inode), name, owner))
 
     @replies
     async def unlink(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
@@ -134,7 +137,7 @@ class Operations(pyfuse3.Operations):
         """Make a symbolic link."""
         owner = Owner(ctx.uid, ctx.gid, stat.S_IFLNK | 0o777)
         parent = self._fs.nodes.get(parent_inode)
-        return self._reply(await self._fs.entries.symlink(parent, name, target, owner))
+        return self._describe(await self._fs.entries.symlink(parent, name, target, owner))
 
     @replies
     async def rename(
@@ -222,7 +225,7 @@ class Operations(pyfuse3.Operations):
         """List, until the reply is full."""
         async for inode, entry, next_id in self._fs.directories.readdir(fh, start_id):
             name = pyfuse3.FileNameT(entry.name)
-            if not pyfuse3.readdir_reply(token, name, entry_attributes(inode, self._ttl_s), next_id):
+            if not pyfuse3.readdir_reply(token, name, self._describe(inode), next_id):
                 self._fs.inodes.release_unused(inode)
                 break
             self._fs.inodes.note_lookup(inode)

@@ -61,7 +61,8 @@ def _device_of(mountpoint: Path) -> str | None:
 
     Source: proc_pid_mountinfo(5), fields 3 and 5.
     """
-    wanted = os.path.realpath(mountpoint).encode("utf-8", "surrogateescape")
+    # Only the parent is resolved: a look at the mount point itself would wait for an answer of ours.
+    wanted = os.fsencode(Path(os.path.realpath(mountpoint.parent), mountpoint.name))
     for line in reversed(Path("/proc/self/mountinfo").read_bytes().splitlines()):
         fields = line.split(b" ")
         if fields[4].decode("unicode_escape").encode("latin-1") == wanted:

@@ -5,8 +5,8 @@ may stand on several lines (several keys), each with a ``label:`` before it; ``#
 what is in the file.
 
 Which form it is, is decided by size first: a file of exactly 32 bytes is a raw key, whatever the bytes are, unless all of it is
-text that ends in a newline (31 typed characters; a random key looks like that less than once in 10^15). Everything else is text. So 33
-bytes, a raw key and the newline that an editor added, are an error and no guess.
+text that ends in a newline (31 typed characters; a random key looks like that less than once in 10^15). Everything else is
+text. So 33 bytes, a raw key and the newline that an editor added, are an error and no guess.
 """
 
 import base64

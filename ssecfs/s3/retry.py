@@ -159,8 +159,12 @@ class RetryingStore:
             retry=retry_if_exception(_is_transient),
             reraise=True,
         )
+
+        async def once() -> R:
+            return await attempt()
+
         with trio.move_on_after(allowed_s):
-            return await retrying(attempt)
+            return await retrying(once)
         message = f"the server did not answer within {allowed_s:.0f} s; see whether it can be reached"
         raise StoreUnreachableError(message)
 

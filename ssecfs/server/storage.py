@@ -386,9 +386,7 @@ def _seal_text(seal: Seal) -> str:
 
 def _seal_from(text: str) -> Seal:
     fields = json.loads(text)
-    object_id, salt, wrapped, verifier = (
-        bytes.fromhex(fields[name]) for name in ("object_id", "salt", "wrapped", "verifier")
-    )
+    object_id, salt, wrapped, verifier = (bytes.fromhex(fields[name]) for name in ("object_id", "salt", "wrapped", "verifier"))
     return Seal(object_id, salt, wrapped, verifier, bool(fields["is_ssec"]))
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-RUN_VARIABLE: Final = "SSECFS_TEST_RUN"
+RUN_VARIABLE: Final = "TEST_RUN_OF_SSECFS"
 _PATIENCE_S: Final = 5.0
 
 

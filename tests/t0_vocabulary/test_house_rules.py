@@ -105,7 +105,7 @@ def defines(module: str, name: str) -> bool:
     place = ROOT.joinpath(*module.split("."))
     if place.is_dir():
         return (place / name).is_dir() or (place / f"{name}.py").exists() or (module == "ssecfs" and name == "__version__")
-    return name in defined_in(place.with_suffix(".py"))
+    return place.with_suffix(".py").exists() and name in defined_in(place.with_suffix(".py"))
 
 
 @cache

@@ -1,0 +1,188 @@
+"""The table of commands and options. --help, ``-o``, the environment, the configuration file and the manual page all follow it.
+
+What lives here: the table, and one value's text turned into a value. What does not: where values come from and whether they fit
+together (``config``). Imported by ``app``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from ssecfs.errors import ConfigError
+from ssecfs.sizes import parse_size
+
+Value = str | int | float | bool | Path | tuple[str, ...]
+
+
+class Kind(Enum):
+    """What the text of an option must be."""
+
+    TEXT = "text"
+    PATH = "path"
+    SIZE = "size"
+    SECONDS = "seconds"
+    SWITCH = "switch"
+    MANY = "many"
+    """May be given several times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Attributes:
+        name: without the dashes; also its ``-o`` and TOML name, and, in capitals after ``SSECFS_``, its environment variable.
+        metavar: what help shows for the value; empty for switches.
+        default: as help shows it; empty: none.
+    """
+
+    name: str
+    kind: Kind
+    metavar: str
+    help: str
+    default: str = ""
+    choices: tuple[str, ...] = ()
+    short: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One positional argument; an optional one has is_optional."""
+
+    metavar: str
+    help: str
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command and what it takes."""
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...]
+    options: tuple[Option, ...]
+
+    def option(self, name: str) -> Option | None:
+        """The option of a name."""
+        return next((option for option in self.options if option.name == name), None)
+
+
+CONNECTION: Final = (
+    Option("endpoint-url", Kind.TEXT, "URL", "S3 endpoint, https (http only to loopback, with --allow-http)", "AWS"),
+    Option("region", Kind.TEXT, "NAME", "region of the bucket", "that of the profile, else us-east-1"),
+    Option("profile-name", Kind.TEXT, "NAME", "profile of the AWS configuration to take credentials from"),
+    Option("ca-bundle", Kind.PATH, "PEM", "file with the certificates to trust", "the system's"),
+    Option("keyfile", Kind.PATH, "FILE", "file with the customer key; made by ssecfs keygen; readable by you alone"),
+    Option("allow-http", Kind.SWITCH, "", "let the customer key travel over plain http, to loopback only"),
+    Option("timeout", Kind.SECONDS, "SECONDS", "how long a request may go on failing before the program gets an error", "60"),
+)
+
+MOUNTING: Final = (
+    Option("cache-dir", Kind.PATH, "DIR", "where sealed blocks are kept", "~/.cache/ssecfs"),
+    Option("cache-size", Kind.SIZE, "SIZE", "sealed blocks kept at most", "1 GiB, or a tenth of the free disk if that is less"),
+    Option("memory", Kind.SIZE, "SIZE", "memory for buffers", "256M"),
+    Option("ttl", Kind.SECONDS, "SECONDS", "how long names and attributes are trusted without asking; or forever", "5"),
+    Option("read-only", Kind.SWITCH, "", "refuse every change"),
+    Option("allow-other", Kind.SWITCH, "", "let other users see the mount; modes and owners still decide"),
+    Option("log-file", Kind.PATH, "FILE", "where to log", "standard error with -f, else ssecfs.log in the cache directory"),
+    Option("log-level", Kind.TEXT, "LEVEL", "what to log", "warning", choices=("debug", "info", "warning", "error")),
+    Option("foreground", Kind.SWITCH, "", "stay in the foreground", short="f"),
+    Option("config", Kind.PATH, "FILE", "TOML file with options", "~/.config/ssecfs/config.toml, /etc/ssecfs.toml"),
+)
+
+COMMANDS: Final = (
+    Command(
+        "demo",
+        "try it: an embedded server, a fresh key, a bucket and a mount, all under one directory",
+        (Argument("MOUNTPOINT", "where to mount; default: mnt in the directory of the demo", is_optional=True),),
+        (
+            Option("stop", Kind.SWITCH, "", "unmount and stop the server; what was stored stays"),
+            Option("directory", Kind.PATH, "DIR", "where everything is kept", "~/.local/share/ssecfs-demo"),
+        ),
+    ),
+    Command(
+        "mount",
+        "mount a bucket as a directory",
+        (
+            Argument("BUCKET[/PREFIX]", "what to mount"),
+            Argument("MOUNTPOINT", "an empty directory"),
+        ),
+        CONNECTION + MOUNTING,
+    ),
+    Command(
+        "umount",
+        "upload what is unsaved, then unmount",
+        (Argument("MOUNTPOINT", "where it is mounted"),),
+        (Option("timeout", Kind.SECONDS, "SECONDS", "how long to wait for uploads", "600"),),
+    ),
+    Command("keygen", "make a keyfile; never overwrites", (Argument("FILE", "the new keyfile"),), ()),
+    Command(
+        "serve",
+        "serve S3 with real SSE-C from a directory",
+        (Argument("DIR", "data, index, certificate and credentials; made if missing"),),
+        (
+            Option("listen", Kind.TEXT, "HOST:PORT", "where to listen; port 0: any free one", "127.0.0.1:9000"),
+            Option("tls", Kind.TEXT, "auto|off|CERT,KEY", "certificate of its own, none (loopback only), or PEM files", "auto"),
+            Option("bucket", Kind.MANY, "NAME", "make this bucket if it is missing; may be given several times"),
+            Option("profile", Kind.TEXT, "NAME", "whose behaviour to show: ovh or aws", "ovh"),
+            Option(
+                "credentials", Kind.PATH, "FILE", "access keys, as in an AWS credentials file", "environment, else made in DIR"
+            ),
+            Option("fsync", Kind.SWITCH, "", "make every upload survive a power cut"),
+            Option("request-log", Kind.PATH, "FILE", "write a line of JSON for each request"),
+        ),
+    ),
+)
+
+
+def find_command(name: str) -> Command:
+    """The command of a name that is in the table."""
+    return next(command for command in COMMANDS if command.name == name)
+
+
+def parse_value(option: Option, text: str) -> Value:
+    """Turn the text of an option into its value.
+
+    Raises:
+        ConfigError: says which option and what it takes.
+    """
+    parsers: dict[Kind, Callable[[str], Value]] = {
+        Kind.TEXT: str,
+        Kind.PATH: lambda given: Path(given).expanduser(),
+        Kind.SIZE: parse_size,
+        Kind.SECONDS: _parse_seconds,
+        Kind.SWITCH: _parse_switch,
+        Kind.MANY: lambda given: (given,),
+    }
+    try:
+        value = parsers[option.kind](text)
+    except ValueError as error:
+        message = f"--{option.name}: {error}"
+        raise ConfigError(message) from None
+    if option.choices and value not in option.choices:
+        message = f"--{option.name} takes one of {', '.join(option.choices)}, not {text!r}"
+        raise ConfigError(message)
+    return value
+
+
+def _parse_seconds(text: str) -> float:
+    if text == "forever":
+        return float("inf")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        message = f"{text!r} is no number of seconds"
+        raise ValueError(message)
+    return seconds
+
+
+def _parse_switch(text: str) -> bool:
+    if text not in {"true", "false"}:
+        message = f"{text!r} is neither true nor false"
+        raise ValueError(message)
+    return text == "true"

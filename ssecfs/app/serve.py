@@ -1,0 +1,96 @@
+"""``ssecfs serve DIR``: the embedded S3 server."""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ssecfs.app.config import values_of
+from ssecfs.app.options import Value
+from ssecfs.errors import ConfigError, StartupError
+from ssecfs.log import set_up_logging
+from ssecfs.server.options import Durability, ServerOptions, Tls
+from ssecfs.server.run import ServerStartError
+from ssecfs.server.run import run as run_server
+
+
+def run(arguments: Mapping[str, str | list[str]]) -> int:
+    """Serve until a signal ends it."""
+    options = server_options(arguments)
+    set_up_logging(logging.WARNING, None, ())
+    try:
+        run_server(options, lambda url: announce(options, url))
+    except ServerStartError as error:
+        raise StartupError(str(error)) from error
+    return 0
+
+
+def server_options(arguments: Mapping[str, str | list[str]]) -> ServerOptions:
+    """The options of the server from the command line.
+
+    Raises:
+        ConfigError: they make no sense.
+    """
+    buckets = arguments.get("bucket", [])
+    texts = {name: value for name, value in arguments.items() if isinstance(value, str) and name != "dir"}
+    values = values_of("serve", texts)
+    host, port = parse_listen(str(values.get("listen", "127.0.0.1:9000")))
+    tls, certificate = _parse_tls(str(values.get("tls", "auto")))
+    return ServerOptions(
+        directory=Path(str(arguments["dir"])).expanduser().absolute(),
+        host=host,
+        port=port,
+        tls=tls,
+        certificate=certificate,
+        buckets=tuple(buckets) if isinstance(buckets, list) else (),
+        profile=str(values.get("profile", "ovh")),
+        credentials_file=_path(values.get("credentials")),
+        durability=Durability.POWER_CUT if values.get("fsync") else Durability.KILL,
+        request_log=_path(values.get("request-log")),
+    )
+
+
+def announce(options: ServerOptions, url: str) -> None:
+    """Say where the server is and how to talk to it."""
+    lines = [f"serving {options.directory} at {url}"]
+    environment = ""
+    if options.tls is Tls.AUTO:
+        certificate = options.directory / "tls" / "cert.pem"
+        lines.append(f"certificate (what clients must trust): {certificate}")
+        environment = f"AWS_CA_BUNDLE={certificate} "
+    credentials = options.credentials_file or options.directory / "credentials"
+    if options.credentials_file is not None or not os.environ.get("AWS_ACCESS_KEY_ID"):
+        lines.append(f"access keys: {credentials}")
+        environment += f"AWS_SHARED_CREDENTIALS_FILE={credentials} "
+    lines.append(f"try: {environment}aws --endpoint-url {url} --region us-east-1 s3 ls")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT; an IPv6 address stands in brackets.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the last port
+        message = f"--listen {text}: write HOST:PORT, for example 127.0.0.1:9000"
+        raise ConfigError(message)
+    return host.strip("[]"), int(port)
+
+
+def _parse_tls(text: str) -> tuple[Tls, tuple[Path, Path] | None]:
+    if text in {Tls.AUTO.value, Tls.OFF.value}:
+        return Tls(text), None
+    certificate, comma, private_key = text.partition(",")
+    paths = (Path(certificate).expanduser().absolute(), Path(private_key).expanduser().absolute())
+    if not comma or not all(path.is_file() for path in paths):
+        message = f"--tls {text}: write auto, off, or two PEM files that exist, as CERT,KEY"
+        raise ConfigError(message)
+    return Tls.FILES, paths
+
+
+def _path(value: Value | None) -> Path | None:
+    return value.absolute() if isinstance(value, Path) else None
