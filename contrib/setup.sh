@@ -75,12 +75,15 @@ find_python() {
 make_venv() {
     local folder=$1 python
     shift
-    if "$folder/bin/python" -c 'import pip' 2>/dev/null; then return; fi
-    python=$(find_python "$@")
-    say "Making the virtual environment $folder with $python"
-    rm -rf "$folder"
-    "$python" -m venv "$folder"
-    run_pip "$folder" install --upgrade 'pip>=25.1'
+    if ! "$folder/bin/python" -c 'import pip' 2>/dev/null; then
+        python=$(find_python "$@")
+        say "Making the virtual environment $folder with $python"
+        rm -rf "$folder"
+        "$python" -m venv "$folder"
+    fi
+    if ! "$folder/bin/python" -m pip install --help | grep -q -e '--group'; then
+        run_pip "$folder" install --upgrade 'pip>=25.1'
+    fi
 }
 
 run_pip() {

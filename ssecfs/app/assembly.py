@@ -94,7 +94,7 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
         prepare_folder(socket_path)
         stack.callback(socket_path.unlink, missing_ok=True)
         async with trio.open_nursery() as nursery:
-            mount = await _assemble(options, keyring, store, (directory, containers, index), nursery)
+            mount = await _assemble(options, keyring, store, Disk(directory, containers, index), nursery)
             nursery.start_soon(serve_control, socket_path, _handlers(mount), name="control")
             await _serve(options, mount, on_ready)
             nursery.cancel_scope.cancel()
@@ -120,52 +120,70 @@ async def _open_store(options: MountOptions, keyring: Keyring) -> ObjectStore:
     return GuardedStore(RetryingStore(direct, options.timeout_s), features)
 
 
-async def _assemble(
-    options: MountOptions,
-    keyring: Keyring,
-    store: ObjectStore,
-    disk: tuple[CacheDirectory, Containers, Index],
-    nursery: trio.Nursery,
-) -> Mount:
-    directory, containers, index = disk
-    cache_options = _cache_options(options, containers)
-    segments = Segments(containers, index, cache_options)
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What a mount keeps on the local disk."""
+
+    directory: CacheDirectory
+    containers: Containers
+    index: Index
+
+
+async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore, disk: Disk, nursery: trio.Nursery) -> Mount:
+    cache, spool = _make_cache(options, store, disk, nursery)
+    seal_key = derive_subkey(keyring.first, "attributes")
+    defaults = _defaults(options)
+    trust = Trust(options.ttl_s, int(time.time()))
+    tables = Tables(
+        inodes=InodeTable(defaults.for_directory(trust.mounted_s), disk.directory.keys.ino_key),
+        directories=Directories(store, Namespace(options.prefix), options.ttl_s),
+        book=AttrBook(store, defaults, seal_key, nursery),
+        open_files=OpenFiles(cache, spool),
+        cache=cache,
+        namespace=Namespace(options.prefix),
+    )
+    copier = Copier(store)
+    saver = Saver(tables=tables, store=store, copier=copier, seal_key=seal_key, nursery=nursery)
+    filesystem = _make_filesystem(tables, store, copier, saver, trust)
+    await filesystem.nodes.load_root()
+    return Mount(filesystem, tables.open_files, saver, cache)
+
+
+def _make_cache(options: MountOptions, store: ObjectStore, disk: Disk, nursery: trio.Nursery) -> tuple[BlockCache, Spool]:
+    """The clean cache and the spool: a half and a quarter of the memory for buffers."""
+    cache_options = _cache_options(options, disk.containers)
+    segments = Segments(disk.containers, disk.index, cache_options)
     cache = BlockCache(
-        directory=directory,
-        containers=containers,
-        index=index,
+        directory=disk.directory,
+        containers=disk.containers,
+        index=disk.index,
         segments=segments,
         plain=PlainBlocks(cache_options.memory_bytes // 2),
         store=store,
         nursery=nursery,
     )
     spool = Spool(
-        directory=directory,
-        containers=containers,
+        directory=disk.directory,
+        containers=disk.containers,
         make_room=segments.give_up,
         memory_bytes=cache_options.memory_bytes // 4,
         disk_limiter=trio.CapacityLimiter(DISK_THREADS),
     )
-    seal_key = derive_subkey(keyring.first, "attributes")
-    defaults = _defaults(options)
-    mounted_s = int(time.time())
-    names = Namespace(options.prefix)
-    inodes = InodeTable(defaults.for_directory(mounted_s), directory.keys.ino_key)
-    book = AttrBook(store, defaults, seal_key, nursery)
-    directories = Directories(store, names, options.ttl_s)
-    open_files = OpenFiles(cache, spool)
-    tables = Tables(inodes, directories, book, open_files, cache, names)
-    copier = Copier(store)
-    saver = Saver(tables=tables, store=store, copier=copier, seal_key=seal_key, nursery=nursery)
+    return cache, spool
+
+
+def _make_filesystem(tables: Tables, store: ObjectStore, copier: Copier, saver: Saver, trust: Trust) -> Filesystem:
+    inodes, directories, book, open_files = tables.inodes, tables.directories, tables.book, tables.open_files
+    namespace, now_ns = tables.namespace, time.time_ns
     nodes = Nodes(
         inodes=inodes,
         directories=directories,
         book=book,
         open_files=open_files,
-        namespace=names,
-        trust=Trust(options.ttl_s, mounted_s),
+        namespace=namespace,
+        trust=trust,
     )
-    files = Files(nodes=nodes, inodes=inodes, open_files=open_files, saver=saver, now_ns=time.time_ns)
+    files = Files(nodes=nodes, inodes=inodes, open_files=open_files, saver=saver, now_ns=now_ns)
     directory_ops = DirectoryOps(
         nodes=nodes,
         inodes=inodes,
@@ -173,16 +191,14 @@ async def _assemble(
         book=book,
         store=store,
         saver=saver,
-        namespace=names,
-        now_ns=time.time_ns,
+        namespace=namespace,
+        now_ns=now_ns,
     )
     entries = Entries(
         nodes=nodes, tables=tables, files=files, directory_ops=directory_ops, store=store, copier=copier, saver=saver
     )
-    attributes = Attributes(nodes=nodes, open_files=open_files, saver=saver, now_ns=time.time_ns)
-    await nodes.load_root()
-    filesystem = Filesystem(inodes, nodes, files, directory_ops, entries, attributes)
-    return Mount(filesystem, open_files, saver, cache)
+    attributes = Attributes(nodes=nodes, open_files=open_files, saver=saver, now_ns=now_ns)
+    return Filesystem(inodes, nodes, files, directory_ops, entries, attributes)
 
 
 async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], None]) -> None:

@@ -110,7 +110,7 @@ async def _probe(views: Views, bucket: str, prefix: str, keyring: Keyring, mode:
     if present and not fitting:
         fits = " or ".join(sorted(canary_md5(prefix, object_key) for object_key in present))
         message = (
-            f"wrong key: bucket {bucket} is used with the key whose MD5 is {fits}; "
+            f"wrong key: {bucket}/{prefix} is used with the key whose MD5 is {fits}; "
             f"the keyfile's first key has {keyring.first.md5}. Mount with the right keyfile"
         )
         raise WrongKeyError(message)

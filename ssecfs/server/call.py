@@ -11,9 +11,10 @@ from ssecfs.server.body import Body
 from ssecfs.server.customer_keys import SOURCE_HEADERS, TARGET_HEADERS, customer_key
 from ssecfs.server.errors import S3Error, no_such_key
 from ssecfs.server.profiles import ETags, Profile
+from ssecfs.server.records import StoredObject
 from ssecfs.server.request import Request
 from ssecfs.server.sealed import Seal, WrongKeyError, make_seal, open_seal
-from ssecfs.server.storage import Storage, StoredObject
+from ssecfs.server.storage import Storage
 from ssecfs.ssec import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 
 META_PREFIX = "x-amz-meta-"

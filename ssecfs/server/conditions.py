@@ -8,8 +8,8 @@ Source: S3 API reference; RFC 9110 section 13.
 from email.utils import parsedate_to_datetime
 
 from ssecfs.server.errors import NotModified, S3Error, no_such_key, not_implemented, precondition_failed
+from ssecfs.server.records import StoredObject
 from ssecfs.server.request import Request
-from ssecfs.server.storage import StoredObject
 
 
 def check_read(request: Request, stored: StoredObject) -> None:

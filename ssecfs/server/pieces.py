@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
+from ssecfs.server.records import Piece
 from ssecfs.server.sealed import (
     CHUNK_BYTES,
     SEALED_CHUNK_BYTES,
@@ -14,7 +15,7 @@ from ssecfs.server.sealed import (
     PieceCipher,
     chunk_count,
 )
-from ssecfs.server.storage import Piece, Storage
+from ssecfs.server.storage import Storage
 
 SEND_CHUNKS: Final = 16
 """Chunks that are read, opened and sent at once: 1 MiB."""

@@ -107,7 +107,7 @@ def _certificate(options: ServerOptions) -> tuple[Path | None, Path | None]:
 
 
 def _lock(directory: Path) -> int:
-    """Keep other servers off the directory for as long as the process lives."""
+    """Keep other servers off the directory for as long as the process lives; the file names the process."""
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,6 +115,8 @@ def _lock(directory: Path) -> int:
         os.close(descriptor)
         message = f"directory {directory} is served by another process already; stop that one first"
         raise ServerStartError(message) from None
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
     return descriptor
 
 

@@ -17,13 +17,24 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ssecfs.server.errors import no_such_bucket, no_such_upload
 from ssecfs.server.options import Durability
-from ssecfs.server.sealed import Seal
+from ssecfs.server.records import (
+    Found,
+    Listed,
+    Piece,
+    StoredObject,
+    StoredPart,
+    StoredUpload,
+    object_from,
+    pieces_from,
+    pieces_text,
+    seal_from,
+    seal_text,
+)
 
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
@@ -43,83 +54,6 @@ CREATE TABLE IF NOT EXISTS parts (
     PRIMARY KEY (upload_id, part_number)
 ) WITHOUT ROWID;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Sealed data in one file.
-
-    Attributes:
-        name: of the file: 32 hex digits.
-        number: 0 for a whole object, else the part number.
-        size: bytes of plaintext.
-        salt: 16 bytes, for the piece's key.
-    """
-
-    name: str
-    number: int
-    size: int
-    salt: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """One object.
-
-    Attributes:
-        headers: content headers and user metadata, as answers carry them, by lower-case name.
-    """
-
-    bucket: str
-    object_key: str
-    version_id: str
-    size: int
-    etag: str
-    modified_ms: int
-    headers: dict[str, str]
-    seal: Seal
-    pieces: tuple[Piece, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredUpload:
-    """A multipart upload in progress."""
-
-    upload_id: str
-    bucket: str
-    object_key: str
-    initiated_ms: int
-    headers: dict[str, str]
-    seal: Seal
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPart:
-    """One part of an upload."""
-
-    part_number: int
-    etag: str
-    modified_ms: int
-    piece: Piece
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One line of a listing."""
-
-    object_key: str
-    size: int
-    etag: str
-    modified_ms: int
-
-
-@dataclass(slots=True)
-class Found:
-    """A page of a listing; next_key is where the next one begins, None: there is no more."""
-
-    objects: list[Listed] = field(default_factory=list)
-    prefixes: list[str] = field(default_factory=list)
-    next_key: str | None = None
 
 
 class Storage:
@@ -180,7 +114,7 @@ class Storage:
         row = self._connection.execute(
             "SELECT * FROM objects WHERE bucket = ? AND object_key = ?", (bucket, object_key)
         ).fetchone()
-        return _object_from(row) if row else None
+        return object_from(row) if row else None
 
     def store(self, new: StoredObject) -> None:
         """Make an object what its name shows from now on; what it replaces is removed."""
@@ -195,8 +129,8 @@ class Storage:
                 new.etag,
                 new.modified_ms,
                 json.dumps(new.headers),
-                _seal_text(new.seal),
-                _pieces_text(new.pieces),
+                seal_text(new.seal),
+                pieces_text(new.pieces),
             ),
         )
         if old is not None:
@@ -255,7 +189,7 @@ class Storage:
                 upload.object_key,
                 upload.initiated_ms,
                 json.dumps(upload.headers),
-                _seal_text(upload.seal),
+                seal_text(upload.seal),
             ),
         )
 
@@ -268,7 +202,7 @@ class Storage:
         row = self._connection.execute("SELECT * FROM uploads WHERE upload_id = ?", (upload_id,)).fetchone()
         if row is None or (row[1], row[2]) != (bucket, object_key):
             raise no_such_upload(upload_id)
-        return StoredUpload(row[0], row[1], row[2], row[3], json.loads(row[4]), _seal_from(row[5]))
+        return StoredUpload(row[0], row[1], row[2], row[3], json.loads(row[4]), seal_from(row[5]))
 
     def uploads(self, bucket: str, prefix: str) -> list[StoredUpload]:
         """The uploads of a bucket, by object key."""
@@ -276,7 +210,7 @@ class Storage:
             "SELECT * FROM uploads WHERE bucket = ? ORDER BY object_key, upload_id", (bucket,)
         ).fetchall()
         return [
-            StoredUpload(row[0], row[1], row[2], row[3], json.loads(row[4]), _seal_from(row[5]))
+            StoredUpload(row[0], row[1], row[2], row[3], json.loads(row[4]), seal_from(row[5]))
             for row in rows
             if row[2].startswith(prefix)
         ]
@@ -288,17 +222,17 @@ class Storage:
         ).fetchone()
         self._connection.execute(
             "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)",
-            (upload_id, part.part_number, part.etag, part.modified_ms, _pieces_text((part.piece,))),
+            (upload_id, part.part_number, part.etag, part.modified_ms, pieces_text((part.piece,))),
         )
         if old:
-            self.remove_pieces(_pieces_from(old[0]))
+            self.remove_pieces(pieces_from(old[0]))
 
     def parts(self, upload_id: str) -> list[StoredPart]:
         """The parts of an upload, by number."""
         rows = self._connection.execute(
             "SELECT part_number, etag, modified_ms, piece FROM parts WHERE upload_id = ? ORDER BY part_number", (upload_id,)
         ).fetchall()
-        return [StoredPart(number, etag, modified_ms, _pieces_from(piece)[0]) for number, etag, modified_ms, piece in rows]
+        return [StoredPart(number, etag, modified_ms, pieces_from(piece)[0]) for number, etag, modified_ms, piece in rows]
 
     def finish_upload(self, upload_id: str, new: StoredObject) -> None:
         """Turn an upload into an object; parts that are not in it are removed."""
@@ -357,7 +291,7 @@ class Storage:
         named = set()
         for table, column in (("objects", "pieces"), ("parts", "piece")):
             for (text,) in self._connection.execute(f"SELECT {column} FROM {table}"):  # noqa: S608 - two constants
-                named |= {piece.name for piece in _pieces_from(text)}
+                named |= {piece.name for piece in pieces_from(text)}
         for folder in self._data.iterdir():
             for path in folder.iterdir():
                 if path.name not in named:
@@ -370,32 +304,6 @@ def _after_prefix(common: str) -> str:
     # Skip the surrogates: they are no characters of their own.
     following = 0xE000 if last == 0xD7FF else last + 1  # noqa: PLR2004 - limits of Unicode
     return common[:-1] + chr(following)
-
-
-def _object_from(row: tuple[Any, ...]) -> StoredObject:
-    bucket, object_key, version_id, size, etag, modified_ms, headers, seal, pieces = row
-    return StoredObject(
-        bucket, object_key, version_id, size, etag, modified_ms, json.loads(headers), _seal_from(seal), _pieces_from(pieces)
-    )
-
-
-def _seal_text(seal: Seal) -> str:
-    fields = asdict(seal)
-    return json.dumps({name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()})
-
-
-def _seal_from(text: str) -> Seal:
-    fields = json.loads(text)
-    object_id, salt, wrapped, verifier = (bytes.fromhex(fields[name]) for name in ("object_id", "salt", "wrapped", "verifier"))
-    return Seal(object_id, salt, wrapped, verifier, bool(fields["is_ssec"]))
-
-
-def _pieces_text(pieces: tuple[Piece, ...]) -> str:
-    return json.dumps([[piece.name, piece.number, piece.size, piece.salt.hex()] for piece in pieces])
-
-
-def _pieces_from(text: str) -> tuple[Piece, ...]:
-    return tuple(Piece(name, number, size, bytes.fromhex(salt)) for name, number, size, salt in json.loads(text))
 
 
 def _load_or_make_secret(path: Path) -> bytes:

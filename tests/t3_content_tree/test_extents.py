@@ -1,5 +1,7 @@
 """ExtentSet agrees with a set of integers."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +37,7 @@ def test_extents_after_any_steps_equal_a_set_of_positions(steps: list[tuple[str,
 def test_extents_after_any_steps_are_sorted_and_do_not_touch(steps: list[tuple[str, int, int]]) -> None:
     listed = list(build(steps)[0])
     assert all(extent.start < extent.stop for extent in listed)
-    assert all(one.stop < other.start for one, other in zip(listed, listed[1:], strict=False))
+    assert all(one.stop < other.start for one, other in pairwise(listed))
 
 
 @given(STEPS, POSITIONS, POSITIONS)

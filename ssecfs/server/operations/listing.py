@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from ssecfs.server.call import Call
 from ssecfs.server.errors import S3Error
+from ssecfs.server.records import Found
 from ssecfs.server.response import Response, Tree, document, iso_time
-from ssecfs.server.storage import Found
 
 MAX_KEYS = 1000
 

@@ -12,9 +12,9 @@ from ssecfs.server.errors import S3Error
 from ssecfs.server.operations.objects import malformed, open_source, parse_document
 from ssecfs.server.pieces import store_piece
 from ssecfs.server.profiles import ETags
+from ssecfs.server.records import StoredObject, StoredPart, StoredUpload
 from ssecfs.server.response import Response, Tree, document, iso_time
 from ssecfs.server.sealed import WrongKeyError, open_seal
-from ssecfs.server.storage import StoredObject, StoredPart, StoredUpload
 from ssecfs.ssec import CustomerKey
 
 MAX_PARTS = 10_000

@@ -11,9 +11,9 @@ from ssecfs.server.call import Call, Side, kept_headers
 from ssecfs.server.conditions import check_copy_source, check_read, check_write
 from ssecfs.server.errors import S3Error
 from ssecfs.server.pieces import read_pieces, store_piece
+from ssecfs.server.records import StoredObject
 from ssecfs.server.request import parse_range
 from ssecfs.server.response import Response, Tree, document, http_time, iso_time
-from ssecfs.server.storage import StoredObject
 
 MAX_DELETED = 1000
 MAX_DOCUMENT_BYTES = 4 << 20
