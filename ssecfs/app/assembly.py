@@ -21,7 +21,7 @@ from ssecfs.app.config import AWS_ENDPOINT, DEFAULT_CACHE_BYTES, FREE_FLOOR_BYTE
 from ssecfs.app.control import Handler, control_socket_path, prepare_folder, serve_control
 from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.containers import Containers
-from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory
+from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory, prepare_cache_base
 from ssecfs.cache.index import Index
 from ssecfs.cache.plain import PlainBlocks
 from ssecfs.cache.segments import CacheOptions, Segments
@@ -82,6 +82,7 @@ def run_mount(options: MountOptions, keyring: Keyring, on_ready: Callable[[], No
 
 
 async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:
+    prepare_cache_base(options.cache_dir)
     store = await _open_store(options, keyring)
     namespace = namespace_id(options.endpoint_url or AWS_ENDPOINT, options.bucket, options.prefix)
     with ExitStack() as stack:

@@ -60,6 +60,14 @@ def namespace_id(endpoint_url: str, bucket: str, prefix: str) -> bytes:
     return hashlib.sha256(b"ssecfs namespace\0" + text.encode()).digest()[:NAMESPACE_ID_BYTES]
 
 
+def prepare_cache_base(base: Path) -> None:
+    """Make a cache directory, or check that it may be used; see open_cache_directory for the errors."""
+    try:
+        _make_private(base)
+    except OSError as error:
+        raise CacheDirError(_why_not(base, error)) from error
+
+
 @contextmanager
 def open_cache_directory(base: Path, namespace: bytes, keyring: Keyring) -> Iterator[CacheDirectory]:
     """Lock and open the part of a cache directory that belongs to a namespace and a keyring.
@@ -72,8 +80,8 @@ def open_cache_directory(base: Path, namespace: bytes, keyring: Keyring) -> Iter
     Raises:
         CacheDirError: not writable, open to others, or used by another mount.
     """
+    prepare_cache_base(base)
     try:
-        _make_private(base)
         folder = base / namespace.hex()
         _make_private(folder)
         path, data_key = _find_or_begin(folder, keyring)

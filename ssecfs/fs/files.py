@@ -27,7 +27,16 @@ class Existing(Enum):
     """What create does with a name that is taken (the kernel may not have known)."""
 
     OPEN = "open"
+    EMPTY = "open and empty"
     REFUSE = "refuse"
+
+
+class Content(Enum):
+    """What open does with the content."""
+
+    KEEP = "keep"
+    EMPTY = "empty"
+    """O_TRUNC: the kernel leaves it to open."""
 
 
 class Pages(Enum):
@@ -80,15 +89,16 @@ class Files:
         name = check_name(raw_name)
         found = await self._nodes.find(parent, name)
         if found is not None:
-            if existing is Existing.OPEN and found.attrs.is_file:
-                return found, self._open(found)
+            if existing is not Existing.REFUSE and found.attrs.is_file:
+                content = Content.EMPTY if existing is Existing.EMPTY else Content.KEEP
+                return found, (await self.open(found, content))[0]
             message = f"the name is taken in directory {parent.ino}"
             raise EntryExistsError(message)
         inode = self._inodes.add(parent, name, new_attrs(owner, parent, self._now_ns()), None)
         inode.saved = Saved.NO
         return inode, self._open(inode)
 
-    async def open(self, inode: Inode) -> tuple[int, Pages]:
+    async def open(self, inode: Inode, content: Content) -> tuple[int, Pages]:
         """Open a file, checking first whether it changed on the server.
 
         Returns:
@@ -105,6 +115,9 @@ class Files:
         base = self._handles[fh].open_file.base
         pages = Pages.KEEP if inode.seen_version is not None and inode.seen_version == base else Pages.DROP
         inode.seen_version = base
+        if content is Content.EMPTY and self._handles[fh].open_file.size:
+            await self._handles[fh].open_file.truncate(0)
+            self._note_written(self._handles[fh])
         return fh, pages
 
     async def read(self, fh: int, offset: int, length: int) -> bytes:
@@ -116,11 +129,15 @@ class Files:
         """Write piece; setuid and setgid bits go, as on a local disk."""
         handle = self._get(fh)
         written = await handle.open_file.write(offset, piece)
+        self._note_written(handle)
+        return written
+
+    def _note_written(self, handle: FileHandle) -> None:
+        """The content changed: so do size, times, and the bits that make a program run as its owner."""
         attrs = handle.inode.attrs.with_content(handle.open_file.size, self._now_ns())
         if attrs.mode & (stat.S_ISUID | stat.S_ISGID):
             attrs = replace(attrs, mode=without_set_ids(attrs.mode))
         handle.inode.attrs = attrs
-        return written
 
     async def flush(self, fh: int) -> None:
         """Upload what is unsaved, for close(2)."""

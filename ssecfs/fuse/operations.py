@@ -14,7 +14,7 @@ from ssecfs.errors import BadRequestError, NotPermittedError
 from ssecfs.fs.attributes import Attributes
 from ssecfs.fs.directories import DirectoryOps
 from ssecfs.fs.entries import Entries, Replace
-from ssecfs.fs.files import Existing, Files, Owner, Pages
+from ssecfs.fs.files import Content, Existing, Files, Owner, Pages
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.statfs import Room, measure_room
 from ssecfs.fuse.boundary import replies
@@ -172,7 +172,8 @@ class Operations(pyfuse3.Operations):
     @replies
     async def open(self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file."""
-        fh, pages = await self._fs.files.open(self._fs.nodes.get(inode))
+        content = Content.EMPTY if flags & os.O_TRUNC else Content.KEEP
+        fh, pages = await self._fs.files.open(self._fs.nodes.get(inode), content)
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh), keep_cache=pages is Pages.KEEP)
 
     @replies
@@ -186,7 +187,8 @@ class Operations(pyfuse3.Operations):
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Make a file and open it."""
         owner = Owner(ctx.uid, ctx.gid, stat.S_IFREG | stat.S_IMODE(mode))
-        existing = Existing.REFUSE if flags & os.O_EXCL else Existing.OPEN
+        taken = Existing.EMPTY if flags & os.O_TRUNC else Existing.OPEN
+        existing = Existing.REFUSE if flags & os.O_EXCL else taken
         inode, fh = await self._fs.files.create(self._fs.nodes.get(parent_inode), name, owner, existing)
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh)), self._reply(inode)
 
