@@ -45,6 +45,7 @@ from ssecfs.s3.guard import GuardedStore
 from ssecfs.s3.probe import DECOY, ProbeMode, Views, probe
 from ssecfs.s3.retry import RetryingStore
 from ssecfs.s3.store import ObjectStore
+from ssecfs.tasks import unwrapped
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Defaults
 from ssecfs.tree.directory import Directories
@@ -78,7 +79,8 @@ def run_mount(options: MountOptions, keyring: Keyring, on_ready: Callable[[], No
     Raises:
         StartupError: nothing was mounted.
     """
-    trio.run(_run, options, keyring, on_ready, strict_exception_groups=False)
+    with unwrapped():
+        trio.run(_run, options, keyring, on_ready)
 
 
 async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:

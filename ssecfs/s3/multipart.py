@@ -14,6 +14,7 @@ from ssecfs.errors import StoreError
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ByteRange, ObjectKey, ObjectVersion, PartReceipt, PutCondition, Upload
 from ssecfs.sizes import GIB, MIB
+from ssecfs.tasks import open_tasks
 
 MAX_PARTS: Final = 10_000
 MIN_PART_BYTES: Final = 5 * MIB
@@ -102,8 +103,7 @@ async def _send_all(
         async with limit:
             receipts[part_number] = await send(upload, part_number, byte_range)
 
-    # One failure is the caller's failure: the others are cancelled, and the group is unwrapped.
-    async with trio.open_nursery(strict_exception_groups=False) as nursery:
+    async with open_tasks() as nursery:
         for part_number, byte_range in enumerate(plan, start=1):
             nursery.start_soon(one, part_number, byte_range)
     return [receipts[part_number] for part_number in sorted(receipts)]

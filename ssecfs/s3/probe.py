@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-import trio
-
 from ssecfs.errors import (
     AccessDeniedError,
     BucketError,
@@ -37,6 +35,7 @@ from ssecfs.s3.guard import StoreFeatures
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Always, ETag, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
 from ssecfs.ssec import CUSTOMER_KEY_BYTES, CustomerKey
+from ssecfs.tasks import open_tasks
 
 CANARY_FOLDER: Final = ".ssecfs/"
 CANARY_PREFIX: Final = CANARY_FOLDER + "canary-"
@@ -134,7 +133,7 @@ async def _check_server(views: Views, bucket: str, canary: ObjectVersion) -> Sto
     async def ask(name: str, condition: PutCondition) -> None:
         found[name] = await _is_refused(views.keyed, canary.object_key, condition)
 
-    async with trio.open_nursery(strict_exception_groups=False) as nursery:
+    async with open_tasks() as nursery:
         nursery.start_soon(_check_canary, views, bucket, canary.object_key)
         nursery.start_soon(ask, "if absent", IfAbsent())
         nursery.start_soon(ask, "if unchanged", IfUnchanged(other))

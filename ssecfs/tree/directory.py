@@ -20,6 +20,7 @@ import trio
 from ssecfs.errors import ObjectMissingError
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ListPage, ObjectVersion
+from ssecfs.tasks import open_tasks
 from ssecfs.tree.inodes import Inode
 from ssecfs.tree.names import FOLDER_SUFFIX, OWN_FOLDER, SEPARATOR, Name, Namespace, join_path, parse_component
 
@@ -251,7 +252,7 @@ class Directories:
             if page.objects:
                 found[EntryKind.DIRECTORY] = Entry(name, EntryKind.DIRECTORY, None)
 
-        async with trio.open_nursery(strict_exception_groups=False) as nursery:
+        async with open_tasks() as nursery:
             nursery.start_soon(as_object)
             nursery.start_soon(as_directory)
         return found.get(EntryKind.DIRECTORY) or found.get(EntryKind.OBJECT)
