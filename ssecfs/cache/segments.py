@@ -52,7 +52,7 @@ class Segments:
         self._by_content: dict[ContentId, set[int]] = {}
         self._clock = 0
         self._blocks = 0
-        self._checked_at_blocks = 0
+        self._checked_at_blocks = -FREE_CHECK_BLOCKS
         self._has_space = True
         self._load()
 
