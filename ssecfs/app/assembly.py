@@ -147,7 +147,7 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
     )
     copier = Copier(store)
     saver = Saver(tables=tables, store=store, copier=copier, seal_key=seal_key, nursery=nursery)
-    filesystem = _make_filesystem(tables, store, copier, saver, trust)
+    filesystem = make_filesystem(tables, store, copier, saver, trust)
     await filesystem.nodes.load_root()
     return Mount(filesystem, tables.open_files, saver, cache)
 
@@ -175,7 +175,8 @@ def _make_cache(options: MountOptions, store: ObjectStore, disk: Disk, nursery: 
     return cache, spool
 
 
-def _make_filesystem(tables: Tables, store: ObjectStore, copier: Copier, saver: Saver, trust: Trust) -> Filesystem:
+def make_filesystem(tables: Tables, store: ObjectStore, copier: Copier, saver: Saver, trust: Trust) -> Filesystem:
+    """The operations over their tables, all on one clock."""
     inodes, directories, book, open_files = tables.inodes, tables.directories, tables.book, tables.open_files
     namespace, now_ns = tables.namespace, time.time_ns
     nodes = Nodes(

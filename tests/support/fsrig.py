@@ -1,0 +1,179 @@
+"""The fs floor without a kernel: operations by path, over a store in memory. Errors come as names of errno."""
+
+import errno
+import os
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+from support.memory_store import MemoryStore
+
+from ssecfs.app.assembly import make_filesystem
+from ssecfs.cache.blockcache import BlockCache
+from ssecfs.cache.containers import Containers
+from ssecfs.cache.directory import namespace_id, open_cache_directory
+from ssecfs.cache.index import Index
+from ssecfs.cache.plain import PlainBlocks
+from ssecfs.cache.segments import CacheOptions, Segments
+from ssecfs.cache.spool import Spool
+from ssecfs.content.openfiles import OpenFiles
+from ssecfs.errors import SsecfsError
+from ssecfs.fs.attributes import AttrChange
+from ssecfs.fs.entries import Replace
+from ssecfs.fs.files import Content, Existing, Owner
+from ssecfs.fs.nodes import Trust
+from ssecfs.fs.saving import Saver, Tables
+from ssecfs.fuse.operations import Filesystem
+from ssecfs.keyring.keyring import Keyring
+from ssecfs.s3.copying import Copier
+from ssecfs.sizes import GIB, KIB, MIB
+from ssecfs.ssec import CustomerKey
+from ssecfs.tree.attrbook import AttrBook
+from ssecfs.tree.attrs import Defaults
+from ssecfs.tree.directory import Directories
+from ssecfs.tree.inodes import Inode, InodeTable
+from ssecfs.tree.names import Name, Namespace
+
+SEAL_KEY = bytes(32)
+KEYRING = Keyring((CustomerKey(bytes(range(32))),))
+
+
+def errno_name(error: OSError | SsecfsError) -> str:
+    return errno.errorcode[error.errno or 0]
+
+
+@dataclass
+class FsRig:
+    """One mount's life. Each call is one system call of a program; what it raises is the name of an errno."""
+
+    fs: Filesystem
+    saver: Saver
+    store: MemoryStore
+
+    async def walk(self, path: str) -> Inode:
+        inode = self.fs.inodes.root
+        for name in Path(path).parts:
+            inode = await self.fs.nodes.lookup(inode, Name(name.encode()))
+        return inode
+
+    async def parent_of(self, path: str) -> tuple[Inode, bytes]:
+        place = Path(path)
+        parent = await self.walk(str(place.parent) if place.parent != Path() else "")
+        parent.require_directory()
+        return parent, place.name.encode()
+
+    async def open(self, path: str, flags: int) -> int:
+        parent, name = await self.parent_of(path)
+        found = await self.fs.nodes.find(parent, Name(name))
+        content = Content.EMPTY if flags & os.O_TRUNC else Content.KEEP
+        if found is not None and not (flags & os.O_CREAT and flags & os.O_EXCL):
+            return (await self.fs.files.open(found, content))[0]
+        if not flags & os.O_CREAT:
+            await self.fs.nodes.lookup(parent, Name(name))
+        owner = Owner(1, 2, stat.S_IFREG | 0o644)
+        return (await self.fs.files.create(parent, name, owner, Existing.REFUSE))[1]
+
+    async def close(self, fh: int) -> None:
+        try:
+            await self.fs.files.flush(fh)
+        finally:
+            self.fs.files.release(fh)
+
+    async def write(self, path: str, offset: int, piece: bytes, flags: int) -> None:
+        fh = await self.open(path, flags | os.O_WRONLY)
+        try:
+            await self.fs.files.write(fh, offset, piece)
+        finally:
+            await self.close(fh)
+
+    async def read(self, path: str) -> bytes:
+        fh = await self.open(path, os.O_RDONLY)
+        try:
+            return await self.fs.files.read(fh, 0, GIB)
+        finally:
+            await self.close(fh)
+
+    async def truncate(self, path: str, size: int) -> None:
+        await self.fs.attributes.change(await self.walk(path), AttrChange(size=size))
+
+    async def chmod(self, path: str, mode: int) -> None:
+        await self.fs.attributes.change(await self.walk(path), AttrChange(mode=mode))
+
+    async def mkdir(self, path: str) -> None:
+        parent, name = await self.parent_of(path)
+        await self.fs.directories.mkdir(parent, name, Owner(1, 2, stat.S_IFDIR | 0o755))
+
+    async def rmdir(self, path: str) -> None:
+        await self.fs.directories.rmdir(await self.walk(path))
+
+    async def unlink(self, path: str) -> None:
+        await self.fs.entries.unlink(await self.walk(path))
+
+    async def rename(self, path: str, target: str) -> None:
+        # As the kernel does: both directories first, then the entries.
+        await self.parent_of(path)
+        parent, name = await self.parent_of(target)
+        inode = await self.walk(path)
+        await self.fs.entries.rename(inode, parent, name, Replace.YES)
+
+    async def listdir(self, path: str) -> list[str]:
+        fh = self.fs.directories.opendir(await self.walk(path))
+        try:
+            return sorted([entry.name.decode() async for _, entry, _ in self.fs.directories.readdir(fh, 0)])
+        finally:
+            self.fs.directories.releasedir(fh)
+
+    async def stat(self, path: str) -> tuple[int, int]:
+        inode = await self.walk(path)
+        attrs = await self.fs.nodes.getattr(inode)
+        return attrs.mode, 0 if attrs.is_dir else attrs.size
+
+    async def flush(self) -> None:
+        await self.saver.save_all()
+
+
+@asynccontextmanager
+async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0) -> AsyncIterator[FsRig]:
+    """Mount the store for the time of the block."""
+    namespace = namespace_id("https://example", "bucket", "")
+    with open_cache_directory(cache_folder, namespace, KEYRING) as directory:
+        containers = Containers(directory.blocks)
+        index = Index(directory.index, directory.keys)
+        segments = Segments(containers, index, CacheOptions(GIB, 0, MIB))
+        async with trio.open_nursery() as nursery:
+            cache = BlockCache(
+                directory=directory,
+                containers=containers,
+                index=index,
+                segments=segments,
+                plain=PlainBlocks(256 * KIB),
+                store=store,
+                nursery=nursery,
+            )
+            spool = Spool(
+                directory=directory,
+                containers=containers,
+                make_room=segments.give_up,
+                memory_bytes=MIB,
+                disk_limiter=trio.CapacityLimiter(1),
+            )
+            defaults = Defaults(1, 2)
+            tables = Tables(
+                inodes=InodeTable(defaults.for_directory(0), b"ino"),
+                directories=Directories(store, Namespace(""), ttl_s),
+                book=AttrBook(store, defaults, SEAL_KEY, nursery),
+                open_files=OpenFiles(cache, spool),
+                cache=cache,
+                namespace=Namespace(""),
+            )
+            copier = Copier(store)
+            saver = Saver(tables=tables, store=store, copier=copier, seal_key=SEAL_KEY, nursery=nursery)
+            rig = FsRig(make_filesystem(tables, store, copier, saver, Trust(ttl_s, 0)), saver, store)
+            yield rig
+            await rig.flush()
+            nursery.cancel_scope.cancel()
+        index.close()
+        containers.close()
