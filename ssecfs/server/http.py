@@ -18,8 +18,8 @@ from ssecfs.server.service import Answer, Service
 
 Message = dict[str, Any]
 
-MAX_DRAINED_BYTES: Final = 1 << 20
-"""A refused body of up to this size is read to its end, so that the connection can be used again."""
+MAX_DRAINED_BYTES: Final = 64 << 20
+"""A refused body of up to this size is read to its end: many clients look for the answer only after they have sent all."""
 
 
 class Application:
@@ -40,7 +40,8 @@ class Application:
         if scope["type"] != "http":
             return
         began = time.monotonic()
-        incoming = _Incoming(receive)
+        is_asking = any(name == b"expect" for name, _ in scope["headers"])
+        incoming = _Incoming(receive, is_asking=is_asking)
         try:
             request, answer = await self._answer(scope, incoming)
             has_body = scope["method"] != "HEAD"
@@ -79,10 +80,16 @@ class Application:
 class _Incoming:
     """The body of a request, as it arrives."""
 
-    def __init__(self, receive: Callable[[], Awaitable[Message]]) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[Message]], *, is_asking: bool) -> None:
         self._receive = receive
+        self._is_asking = is_asking
         self.received = 0
         self.has_ended = False
+
+    @property
+    def is_withheld(self) -> bool:
+        """The client waits for 100 Continue, and was not told to go on."""
+        return self._is_asking and not self.received and not self.has_ended
 
     async def next(self) -> bytes | None:
         while not self.has_ended:
@@ -120,6 +127,8 @@ async def _send(answer: Answer, send: Callable[[Message], Awaitable[None]], inco
 
 async def _drain(incoming: _Incoming) -> bool:
     """Read the rest of a small body that nobody wanted; tells whether it was small enough."""
+    if incoming.is_withheld:
+        return False
     begin = incoming.received
     while await incoming.next() is not None:
         if incoming.received - begin > MAX_DRAINED_BYTES:

@@ -87,11 +87,10 @@ def s3_server(directory: Path, *options: str, tls: str = "auto", buckets: tuple[
     with (directory.parent / f"{directory.name}-errors.txt").open("w+") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=clean_environment())
         assert process.stdout is not None
-        first = process.stdout.readline()
-        assert " at http" in first, f"the server did not start: {first}{Path(errors.name).read_text()}"
-        server = S3Server(first.rsplit(" ", 1)[1].strip(), directory, request_log, process)
         try:
-            yield server
+            first = process.stdout.readline()
+            assert " at http" in first, f"the server did not start: {first}{Path(errors.name).read_text()}"
+            yield S3Server(first.rsplit(" ", 1)[1].strip(), directory, request_log, process)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
