@@ -21,7 +21,7 @@ from ssecfs.content.upload import upload
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, SsecfsError
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
+from ssecfs.s3.types import Absence, Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs, format_metadata
 from ssecfs.tree.directory import Directories, Entry, EntryKind
@@ -151,7 +151,7 @@ class Saver:
 
     async def _upload(self, inode: Inode, open_file: OpenFile) -> None:
         object_key = self._tables.namespace.file_key(inode.path)
-        condition: PutCondition = IfAbsent() if inode.version is None else IfUnchanged(inode.version)
+        condition = self._condition_for(inode)
         async with open_file.held_still():
             attrs = inode.attrs
             stored = attrs
@@ -175,6 +175,12 @@ class Saver:
             if had_pages or inode.seen_version is None:
                 inode.seen_version = version
             self.note_stored(inode, version, stored)
+
+    def _condition_for(self, inode: Inode) -> PutCondition:
+        if inode.version is not None:
+            return IfUnchanged(inode.version)
+        is_listed = inode.parent is not None and self._tables.directories.knows_absent(inode.parent, inode.name)
+        return IfAbsent(Absence.LISTED if is_listed else Absence.UNKNOWN)
 
     async def _save_attrs(self, inode: Inode) -> None:
         attrs = inode.attrs

@@ -1,4 +1,4 @@
-"""GuardedStore: conditions that the endpoint cannot check are checked with a HEAD just before.
+"""GuardedStore: conditions that the endpoint cannot check are checked with a HEAD just before, or by a trusted listing.
 
 Imported by ``app``. What the endpoint can check was found out at mount (``probe``). The HEAD leaves a moment in which another
 client may write; an endpoint that checks conditions itself leaves none.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError
 from ssecfs.s3.store import ObjectStore, Sink
 from ssecfs.s3.types import (
+    Absence,
     Always,
     ByteRange,
     IfAbsent,
@@ -112,7 +113,7 @@ class GuardedStore:
         return Always()
 
     async def _check(self, object_key: ObjectKey, condition: PutCondition) -> None:
-        if isinstance(condition, Always):
+        if isinstance(condition, Always) or condition == IfAbsent(Absence.LISTED):
             return
         try:
             info = await self._inner.head(object_key)

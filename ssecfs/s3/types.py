@@ -5,6 +5,7 @@ Imported by every module that talks of objects; imports nothing of ours but the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final, NewType
 
 ObjectKey = NewType("ObjectKey", str)
@@ -123,9 +124,22 @@ class Always:
     """Upload whatever is there."""
 
 
+class Absence(Enum):
+    """How a caller knows that a name has no object."""
+
+    UNKNOWN = "not at all"
+    LISTED = "from a listing that is still trusted"
+
+
 @dataclass(frozen=True, slots=True)
 class IfAbsent:
-    """Upload only when no object has the name (``If-None-Match: *``)."""
+    """Upload only when no object has the name (``If-None-Match: *``).
+
+    Attributes:
+        absence: spares the look at an endpoint that cannot check the condition itself.
+    """
+
+    absence: Absence = Absence.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,29 @@ class Body:
         self._content_md5 = checksums.content_md5(request.headers)
         self._checksum = checksums.announced(request.headers)
         self._md5 = hashlib.md5(usedforsecurity=False)
+        self._algorithm = self._checksum[0] if self._checksum else checksums.DEFAULT
+        self._running = checksums.ALGORITHMS[self._algorithm]()
         self.size = 0
+
+    @property
+    def announced_algorithm(self) -> str | None:
+        """The checksum algorithm that the client chose; None: it left the choice to the server."""
+        return self._checksum[0] if self._checksum else None
+
+    def compute(self, algorithm: str) -> None:
+        """Compute a checksum by an algorithm of the server's choice. Only before the body is read."""
+        self._algorithm = algorithm
+        self._running = checksums.ALGORITHMS[algorithm]()
 
     @property
     def md5(self) -> bytes:
         """MD5 of what was read."""
         return self._md5.digest()
+
+    @property
+    def checksum(self) -> checksums.Checksum:
+        """Checksum of what was read, by the algorithm that the client chose, else by the server's own."""
+        return checksums.Checksum(self._algorithm, checksums.encode(self._running.digest()), checksums.FULL_OBJECT)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Go through the decoded body.
@@ -56,8 +73,6 @@ class Body:
             S3Error: length, hash, checksum or signature do not fit.
             ClientGoneError: the client left.
         """
-        algorithm = self._checksum[0] if self._checksum else None
-        running = checksums.ALGORITHMS[algorithm]() if algorithm else None
         sha256 = hashlib.sha256() if self._decoder is None and self._signed.payload_hash != UNSIGNED else None
         while (raw := await self._receive()) is not None:
             for piece in self._decoder.feed(raw) if self._decoder else (raw,):
@@ -65,8 +80,7 @@ class Body:
                 if self._length is not None and self.size > self._length:
                     raise S3Error("IncompleteBody", "The body is longer than it was announced.")
                 self._md5.update(piece)
-                if running:
-                    running.update(piece)
+                self._running.update(piece)
                 if sha256:
                     sha256.update(piece)
                 yield piece
@@ -74,11 +88,11 @@ class Body:
         if sha256 and sha256.hexdigest() != self._signed.payload_hash:
             message = "The provided 'x-amz-content-sha256' header does not match what was computed."
             raise S3Error("XAmzContentSHA256Mismatch", message)
-        if running and self._checksum:
+        if self._checksum:
             value = self._checksum[1]
             if value is None and self._decoder:
                 value = self._decoder.trailers.get(checksums.PREFIX + self._checksum[0])
-            checksums.require(self._checksum[0], value, running.digest())
+            checksums.require(self._checksum[0], value, self._running.digest())
         if self._content_md5 is not None and self._content_md5 != self.md5:
             raise S3Error("BadDigest", "The Content-MD5 you specified did not match what we received.")
 

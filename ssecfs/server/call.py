@@ -1,25 +1,29 @@
 """One call of an operation: the request, its body, and the parts of the server that operations use.
 
-What lives here: what all operations do with customer keys, ETags and headers. Imported by the operations and ``service``.
+What lives here: what all operations do with versions, customer keys, ETags and headers. Imported by the operations and
+``service``.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from ssecfs.server.body import Body
 from ssecfs.server.customer_keys import SOURCE_HEADERS, TARGET_HEADERS, customer_key
-from ssecfs.server.errors import S3Error, no_such_key
-from ssecfs.server.profiles import ETags, Profile
-from ssecfs.server.records import StoredObject
+from ssecfs.server.errors import S3Error, no_such_key, no_such_version
+from ssecfs.server.faults import Faults
+from ssecfs.server.profiles import Case, Encryption, ETags, Profile
+from ssecfs.server.records import NULL_VERSION, Kind, StoredObject, Versioning
 from ssecfs.server.request import Request
 from ssecfs.server.sealed import Seal, WrongKeyError, make_seal, open_seal
 from ssecfs.server.storage import Storage
 from ssecfs.ssec import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 
-META_PREFIX = "x-amz-meta-"
-MAX_META_BYTES = 2048
-KEPT_HEADERS = (
+META_PREFIX: Final = "x-amz-meta-"
+MAX_META_BYTES: Final = 2048
+KEPT_HEADERS: Final = (
     "cache-control",
     "content-disposition",
     "content-encoding",
@@ -49,6 +53,7 @@ class Call:
     body: Body
     storage: Storage
     profile: Profile
+    faults: Faults
     now_ms: int
 
     @property
@@ -65,25 +70,61 @@ class Call:
         """A header of the request."""
         return self.request.headers.get(name)
 
-    def customer_key(self, side: Side = Side.TARGET) -> CustomerKey | None:
+    def customer_key(self, side: Side = Side.TARGET, bad_length: Case = Case.BAD_LENGTH) -> CustomerKey | None:
         """The customer key of the request, checked.
 
         Raises:
-            S3Error: the headers do not fit together, or came over plain http from afar.
+            S3Error: the headers do not fit together.
         """
-        return customer_key(self.request.headers, self.profile, side.value)
+        return customer_key(self.request.headers, self.profile, side.value, bad_length)
 
-    def require_object(self, bucket: str, object_key: str) -> StoredObject:
-        """The object that a name shows.
+    def new_customer_key(self) -> CustomerKey | None:
+        """The customer key of an upload.
 
         Raises:
-            S3Error: NoSuchBucket, NoSuchKey.
+            S3Error: the headers do not fit together, or the bucket blocks SSE-C, which is looked at first.
         """
-        self.storage.require_bucket(bucket)
-        found = self.storage.find(bucket, object_key)
+        if any(name in self.request.headers for name in TARGET_HEADERS) and self._is_blocked():
+            raise S3Error("AccessDenied", "Access Denied")
+        return self.customer_key()
+
+    @property
+    def is_ssec_ignored(self) -> bool:
+        """SSE-C headers have no effect."""
+        return self.profile.encryption is Encryption.IGNORED
+
+    def _is_blocked(self) -> bool:
+        bucket = self.storage.buckets.require(self.bucket)
+        if bucket.encryption:
+            return "SSE-C" in bucket.blocked
+        return self.profile.encryption is Encryption.BLOCKED
+
+    def require_object(self, bucket: str, object_key: str, version_id: str | None) -> StoredObject:
+        """The object that a name shows, or one version of it.
+
+        Raises:
+            S3Error: NoSuchBucket, NoSuchKey, NoSuchVersion, MethodNotAllowed for a delete marker.
+        """
+        self.storage.buckets.require(bucket)
+        if version_id is None:
+            current = self.storage.objects.current(bucket, object_key)
+            if current is None:
+                raise no_such_key(object_key)
+            return current
+        found = self.storage.objects.version(bucket, object_key, self.stored_version_id(bucket, object_key, version_id))
         if found is None:
-            raise no_such_key(object_key)
+            raise no_such_version(object_key, version_id)
+        if found.kind is Kind.MARKER:
+            message = "The specified method is not allowed against this resource."
+            raise S3Error("MethodNotAllowed", message, ResourceType="DeleteMarker")
         return found
+
+    def stored_version_id(self, bucket: str, object_key: str, shown: str) -> str:
+        """The version id behind one that a head showed: some profiles show one where there is none."""
+        current = self.storage.objects.current(bucket, object_key)
+        if current is not None and self.profile.shows_version and shown == str(current.sequence):
+            return current.version_id
+        return shown
 
     def open_key(self, stored: StoredObject, side: Side = Side.TARGET) -> bytes:
         """The data key of an object, with the customer key that the request brings.
@@ -91,23 +132,25 @@ class Call:
         Raises:
             S3Error: it brings none, or another, or one for an object that has none.
         """
-        given = self.customer_key(side)
+        given = self.customer_key(side, Case.BAD_LENGTH_READ)
         place = seal_place(stored.bucket, stored.object_key)
         if not stored.seal.is_ssec:
-            if given is not None:
-                raise S3Error("InvalidRequest", "The encryption parameters are not applicable to this object.")
+            if given is not None and not self.is_ssec_ignored:
+                raise self.profile.error(Case.NOT_APPLICABLE)
             return open_seal(stored.seal, self.storage.server_secret, place)
         if given is None:
-            raise self.profile.keyless_error()
+            raise self.profile.error(Case.KEYLESS)
         try:
             return open_seal(stored.seal, given.reveal_bytes(), place)
         except WrongKeyError:
-            raise self.profile.wrong_key_error() from None
+            raise self.profile.error(Case.WRONG_KEY) from None
 
     def new_seal(self, given: CustomerKey | None) -> tuple[Seal, bytes]:
         """The seal of a new object at the request's place, and its data key."""
-        secret = given.reveal_bytes() if given is not None else self.storage.server_secret
-        return make_seal(secret, seal_place(self.bucket, self.object_key), is_ssec=given is not None)
+        place = seal_place(self.bucket, self.object_key)
+        if given is None or self.is_ssec_ignored:
+            return make_seal(self.storage.server_secret, place, is_ssec=False)
+        return make_seal(given.reveal_bytes(), place, is_ssec=True)
 
     def new_etag(self, md5: bytes, given: CustomerKey | None) -> str:
         """The ETag of a new object, with quotes."""
@@ -120,13 +163,16 @@ class Call:
             return {}
         return {ALGORITHM_HEADER: ALGORITHM, KEY_MD5_HEADER: given.md5}
 
-    def new_version_id(self) -> str:
-        """The version id of an object that is stored now: microseconds, as OVHcloud shows them."""
-        return str(self.now_ms * 1000)
+    def new_version(self) -> tuple[str, int]:
+        """The version id and the sequence of what is stored now."""
+        sequence = self.storage.objects.next_sequence()
+        return self.storage.version_id_for(self.storage.buckets.require(self.bucket), sequence), sequence
 
-    def version_headers(self, version_id: str) -> dict[str, str]:
-        """The version id, where the profile shows it."""
-        return {"x-amz-version-id": version_id} if self.profile.shows_version else {}
+    def version_headers(self, stored: StoredObject) -> dict[str, str]:
+        """The version id, where the bucket has versions or the profile shows one anyway."""
+        if self.storage.buckets.require(stored.bucket).versioning is not Versioning.OFF:
+            return {"x-amz-version-id": stored.version_id}
+        return {"x-amz-version-id": str(stored.sequence)} if self.profile.shows_version else {}
 
 
 def seal_place(bucket: str, object_key: str) -> str:
@@ -134,7 +180,12 @@ def seal_place(bucket: str, object_key: str) -> str:
     return f"{bucket}/{object_key}"
 
 
-def kept_headers(headers: dict[str, str]) -> dict[str, str]:
+def shown_version(stored: StoredObject) -> str:
+    """The version id as listings show it."""
+    return stored.version_id or NULL_VERSION
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Content headers and user metadata of a request, as they are stored.
 
     Raises:

@@ -130,7 +130,7 @@ class ChunkDecoder:
         size = int(found[1], 16)
         self._signature = found[2].decode() if found[2] else ""
         if size and self._was_small:
-            raise S3Error("InvalidRequest", "Only the last chunk is allowed to have a size less than 8192 bytes")
+            raise S3Error("InvalidChunkSizeError", "Only the last chunk is allowed to have a size less than 8192 bytes")
         if size > MAX_CHUNK_BYTES:
             raise S3Error("InvalidRequest", "A chunk of the body is too large.")
         self._was_small = size < MIN_CHUNK_BYTES

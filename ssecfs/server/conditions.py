@@ -7,8 +7,11 @@ Source: S3 API reference; RFC 9110 section 13.
 
 from email.utils import parsedate_to_datetime
 
+from ssecfs.server.call import Call
+from ssecfs.server.customer_keys import TARGET_HEADERS
 from ssecfs.server.errors import NotModified, S3Error, no_such_key, not_implemented, precondition_failed
-from ssecfs.server.records import StoredObject
+from ssecfs.server.profiles import Conditions
+from ssecfs.server.records import StoredObject, StoredUpload
 from ssecfs.server.request import Request
 
 
@@ -49,25 +52,69 @@ def check_copy_source(request: Request, stored: StoredObject) -> None:
         raise precondition_failed(prefix + "If-Modified-Since")
 
 
-def check_write(request: Request, current: StoredObject | None) -> None:
+def check_write(call: Call) -> None:
     """Check the conditions of an upload, against what is there at this moment.
 
     Raises:
         S3Error: PreconditionFailed, NoSuchKey, NotImplemented.
     """
-    match, none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
+    match, none_match = call.header("if-match"), call.header("if-none-match")
+    if (match is None and none_match is None) or call.profile.conditions is Conditions.NONE:
+        return
     if match is not None and none_match is not None:
-        raise not_implemented("If-Match,If-None-Match")
+        code, message = call.profile.both_conditions
+        raise S3Error(code, message, Header="If-Match,If-None-Match")
+    if call.profile.conditions is Conditions.NOT_SSEC and is_ssec_request(call.request):
+        raise not_implemented("If-Match" if match is not None else "If-None-Match")
+    current = call.storage.objects.current(call.bucket, call.object_key)
     if none_match is not None:
-        if none_match != "*":
+        if none_match.strip() != "*":
             raise not_implemented("If-None-Match")
         if current is not None:
             raise precondition_failed("If-None-Match")
     if match is not None:
-        if current is None:
-            raise no_such_key(request.object_key)
-        if not _matches(match, current.etag):
-            raise precondition_failed("If-Match")
+        if match.strip() == "*":
+            raise not_implemented("If-Match")
+        _require_match(call, current, match)
+
+
+def check_completion(call: Call, upload: StoredUpload) -> None:
+    """Check the conditions of the end of a multipart upload; what changed since its beginning is a conflict.
+
+    Raises:
+        S3Error: as check_write; ConditionalRequestConflict.
+    """
+    check_write(call)
+    has_condition = call.header("if-match") is not None or call.header("if-none-match") is not None
+    if has_condition and call.profile.conditions is not Conditions.NONE and upload.is_overtaken:
+        message = "The conditional request cannot succeed due to a conflicting operation against this resource."
+        raise S3Error("ConditionalRequestConflict", message, Key=call.object_key)
+
+
+def check_delete(call: Call) -> None:
+    """Check the condition of a delete, against what is there at this moment.
+
+    Raises:
+        S3Error: PreconditionFailed, NoSuchKey, NotImplemented.
+    """
+    for name in ("x-amz-if-match-size", "x-amz-if-match-last-modified-time"):
+        if call.header(name) is not None:
+            raise not_implemented(name)
+    match = call.header("if-match")
+    if match is not None and call.profile.conditions is not Conditions.NONE:
+        _require_match(call, call.storage.objects.current(call.bucket, call.object_key), match)
+
+
+def is_ssec_request(request: Request) -> bool:
+    """Tell whether a request brings a customer key for its target."""
+    return any(name in request.headers for name in TARGET_HEADERS)
+
+
+def _require_match(call: Call, current: StoredObject | None, match: str) -> None:
+    if current is None:
+        raise no_such_key(call.object_key)
+    if not _matches(match, current.etag):
+        raise precondition_failed("If-Match")
 
 
 def _matches(wanted: str, etag: str) -> bool:

@@ -13,11 +13,10 @@ from typing import Final
 
 from ssecfs import ssec
 from ssecfs.server.errors import S3Error
-from ssecfs.server.profiles import Md5Rule, Profile
+from ssecfs.server.profiles import Case, Md5Rule, Profile
 from ssecfs.ssec import CUSTOMER_KEY_BYTES, CustomerKey
 
 _ARGUMENT: Final = {"ArgumentName": "x-amz-server-side-encryption"}
-_PROVIDED: Final = "Requests specifying Server Side Encryption with Customer provided keys must provide "
 
 TARGET_HEADERS: Final = (ssec.ALGORITHM_HEADER, ssec.CUSTOMER_KEY_HEADER, ssec.KEY_MD5_HEADER)
 SOURCE_HEADERS: Final = (
@@ -27,13 +26,16 @@ SOURCE_HEADERS: Final = (
 )
 
 
-def customer_key(headers: Mapping[str, str], profile: Profile, names: tuple[str, str, str]) -> CustomerKey | None:
+def customer_key(
+    headers: Mapping[str, str], profile: Profile, names: tuple[str, str, str], bad_length: Case
+) -> CustomerKey | None:
     """The customer key of a request; None: it has none of the three headers.
 
     Args:
         headers: by lower-case name.
         profile: which rules hold.
         names: TARGET_HEADERS or SOURCE_HEADERS.
+        bad_length: the case of a key that is not of 32 bytes: uploads and reads differ.
 
     Raises:
         S3Error: the three headers do not fit together.
@@ -45,28 +47,21 @@ def customer_key(headers: Mapping[str, str], profile: Profile, names: tuple[str,
         message = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
         raise S3Error("InvalidArgument", message, **_ARGUMENT, ArgumentValue=headers["x-amz-server-side-encryption"])
     if algorithm is None:
-        raise S3Error("InvalidArgument", _PROVIDED + "a valid encryption algorithm.", **_ARGUMENT)
+        raise profile.error(Case.NO_ALGORITHM, **_ARGUMENT)
     if algorithm != ssec.ALGORITHM:
-        message = "The Encryption request you specified is not valid. Supported value: AES256."
-        raise S3Error("InvalidEncryptionAlgorithmError", message, **_ARGUMENT, ArgumentValue=algorithm)
+        raise profile.error(Case.BAD_ALGORITHM, **_ARGUMENT, ArgumentValue=algorithm)
     if encoded is None:
-        raise S3Error("InvalidArgument", _PROVIDED + "an appropriate secret key.", **_ARGUMENT)
+        raise profile.error(Case.NO_KEY, **_ARGUMENT)
     if md5 is None and profile.md5_rule is Md5Rule.REQUIRED:
-        raise S3Error("InvalidArgument", _PROVIDED + "the client calculated MD5 of the secret key.", **_ARGUMENT)
-    return _decode(encoded, md5, profile)
-
-
-def _decode(encoded: str, md5: str | None, profile: Profile) -> CustomerKey:
+        raise profile.error(Case.NO_MD5, **_ARGUMENT)
     try:
         secret = ssec.parse_customer_key(encoded)
     except ValueError:
         secret = b""
     if len(secret) != CUSTOMER_KEY_BYTES:
-        message = "The secret key was invalid for the specified algorithm."
-        raise S3Error("InvalidArgument", message, **_ARGUMENT)
+        raise profile.error(bad_length, **_ARGUMENT)
     if md5 is not None and not _md5_fits(secret, encoded, md5, profile):
-        message = "The calculated MD5 hash of the key did not match the hash that was provided."
-        raise S3Error("InvalidArgument", message, **_ARGUMENT)
+        raise profile.error(Case.BAD_MD5, **_ARGUMENT)
     return CustomerKey(secret)
 
 

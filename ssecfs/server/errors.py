@@ -21,10 +21,12 @@ STATUSES: Final = {
     "InvalidAccessKeyId": 403,
     "InvalidArgument": 400,
     "InvalidBucketName": 400,
+    "InvalidChunkSizeError": 400,
     "InvalidDigest": 400,
     "InvalidEncryptionAlgorithmError": 400,
     "InvalidPart": 400,
     "InvalidPartOrder": 400,
+    "InvalidPartNumber": 416,
     "InvalidRange": 416,
     "InvalidRequest": 400,
     "InvalidURI": 400,
@@ -36,6 +38,17 @@ STATUSES: Final = {
     "NoSuchBucket": 404,
     "NoSuchKey": 404,
     "NoSuchUpload": 404,
+    "NoSuchVersion": 404,
+    "NoSuchTagSet": 404,
+    "InvalidTag": 400,
+    "ServerSideEncryptionConfigurationNotFoundError": 404,
+    "AuthorizationQueryParametersError": 400,
+    "ConditionalRequestConflict": 409,
+    "IllegalVersioningConfigurationException": 400,
+    "MalformedPOSTRequest": 400,
+    "SlowDown": 503,
+    "ServiceUnavailable": 503,
+    "RequestTimeout": 400,
     "NotImplemented": 501,
     "PreconditionFailed": 412,
     "RequestTimeTooSkewed": 403,
@@ -88,6 +101,11 @@ def no_such_key(object_key: str) -> S3Error:
     return S3Error("NoSuchKey", "The specified key does not exist.", Key=object_key)
 
 
+def no_such_version(object_key: str, version_id: str) -> S3Error:
+    """The version is missing."""
+    return S3Error("NoSuchVersion", "The specified version does not exist.", Key=object_key, VersionId=version_id)
+
+
 def no_such_upload(upload_id: str) -> S3Error:
     """The multipart upload is missing."""
     message = (
@@ -104,4 +122,6 @@ def precondition_failed(condition: str) -> S3Error:
 
 def not_implemented(header: str) -> S3Error:
     """The server does not do this."""
-    return S3Error("NotImplemented", "A header you provided implies functionality that is not implemented", Header=header)
+    message = "A header you provided implies functionality that is not implemented"
+    more = f"We don't accept the provided value of {header} header for this API"
+    return S3Error("NotImplemented", message, Header=header, additionalMessage=more)

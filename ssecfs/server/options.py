@@ -24,6 +24,14 @@ class Durability(Enum):
     """fsync before each answer."""
 
 
+class HttpKeys(Enum):
+    """What happens to customer keys over plain http, which is served on loopback only."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+    """As AWS does."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     """Everything that can be chosen.
@@ -35,6 +43,8 @@ class ServerOptions:
         buckets: made at the start if missing.
         profile: whose behaviour to show; a name in ``profiles.PROFILES``.
         credentials_file: in the format of the AWS shared credentials file; None: the environment, or a pair made in directory.
+        faults: see ``faults``.
+        idle_s: seconds after which a client that neither sends nor reads is disconnected.
         request_log: JSON lines, one for each request; None: none.
     """
 
@@ -47,4 +57,7 @@ class ServerOptions:
     profile: str = "ovh"
     credentials_file: Path | None = None
     durability: Durability = Durability.KILL
+    faults: tuple[str, ...] = ()
+    http_keys: HttpKeys = HttpKeys.ALLOW
+    idle_s: float = 60
     request_log: Path | None = None

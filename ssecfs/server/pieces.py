@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
+from ssecfs.server.datafiles import DataFiles
 from ssecfs.server.records import Piece
 from ssecfs.server.sealed import (
     CHUNK_BYTES,
@@ -15,17 +16,16 @@ from ssecfs.server.sealed import (
     PieceCipher,
     chunk_count,
 )
-from ssecfs.server.storage import Storage
 
 SEND_CHUNKS: Final = 16
 """Chunks that are read, opened and sent at once: 1 MiB."""
 
 
-async def store_piece(storage: Storage, number: int, data_key: bytes, object_id: bytes, pieces: AsyncIterator[bytes]) -> Piece:
+async def store_piece(files: DataFiles, number: int, data_key: bytes, object_id: bytes, pieces: AsyncIterator[bytes]) -> Piece:
     """Seal what arrives into a new file; nothing is left of it when receiving fails.
 
     Args:
-        storage: where to.
+        files: where to.
         number: 0, or the part number.
         data_key: of the object.
         object_id: of its seal.
@@ -33,11 +33,11 @@ async def store_piece(storage: Storage, number: int, data_key: bytes, object_id:
     """
     name, salt = os.urandom(16).hex(), os.urandom(16)
     cipher = PieceCipher(data_key, object_id, number, salt)
-    path = storage.incoming_path(name)
+    path = files.incoming_path(name)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         size = await _seal_stream(descriptor, cipher, pieces)
-        storage.publish(name, descriptor)
+        files.publish(name, descriptor)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -69,7 +69,7 @@ async def _seal_stream(descriptor: int, cipher: PieceCipher, pieces: AsyncIterat
 
 
 async def read_pieces(
-    storage: Storage, pieces: tuple[Piece, ...], data_key: bytes, object_id: bytes, start: int, stop: int
+    files: DataFiles, pieces: tuple[Piece, ...], data_key: bytes, object_id: bytes, start: int, stop: int
 ) -> AsyncIterator[bytes]:
     """Open the bytes [start, stop) of an object that lies in pieces.
 
@@ -77,17 +77,21 @@ async def read_pieces(
         DamagedError: a chunk does not open; nothing of it is given out.
     """
     offset = 0
+    wanted: list[tuple[Piece, int, int]] = []
     for piece in pieces:
         first, last = max(start - offset, 0), min(stop - offset, piece.size)
         if first < last:
+            wanted.append((piece, first, last))
+        offset += piece.size
+    with files.reading([piece for piece, _, _ in wanted]):
+        for piece, first, last in wanted:
             cipher = PieceCipher(data_key, object_id, piece.number, piece.salt)
-            descriptor = _open_piece(storage, piece)
+            descriptor = _open_piece(files, piece)
             try:
                 for opened in _open_range(descriptor, cipher, piece.size, first, last):
                     yield opened
             finally:
                 os.close(descriptor)
-        offset += piece.size
 
 
 def _open_range(descriptor: int, cipher: PieceCipher, size: int, first: int, last: int) -> Iterator[bytes]:
@@ -108,9 +112,9 @@ def _open_range(descriptor: int, cipher: PieceCipher, size: int, first: int, las
         yield opened[max(first - base, 0) : last - base]
 
 
-def _open_piece(storage: Storage, piece: Piece) -> int:
+def _open_piece(files: DataFiles, piece: Piece) -> int:
     try:
-        return os.open(storage.data_path(piece.name), os.O_RDONLY)
+        return os.open(files.path(piece.name), os.O_RDONLY)
     except FileNotFoundError as error:
         raise DamagedError from error
 

@@ -1,13 +1,49 @@
-"""What the index says of objects, uploads and parts: values, and their form in a row. No I/O.
+"""What the index says of buckets, objects, uploads and parts: values, and their form in a row. No I/O.
 
-Imported by ``server.storage`` and the operations.
+Imported by the tables, ``server.storage`` and the operations.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 from ssecfs.server.sealed import Seal
+
+NULL_VERSION: Final = "null"
+"""Version id of what is stored while versioning is off."""
+
+
+class Versioning(Enum):
+    """State of a bucket's versioning; once on, it is never off again, only suspended."""
+
+    OFF = ""
+    ENABLED = "Enabled"
+    SUSPENDED = "Suspended"
+
+
+class Kind(Enum):
+    """What a version is."""
+
+    OBJECT = "object"
+    MARKER = "delete marker"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket.
+
+    Attributes:
+        blocked: encryption types whose uploads are refused (``SSE-C``).
+        encryption: the XML document of its default encryption, as it was put; empty: none.
+    """
+
+    name: str
+    created_ms: int
+    versioning: Versioning
+    encryption: str
+    blocked: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,42 +65,61 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object.
+    """One version of an object, or a delete marker.
 
     Attributes:
+        sequence: newer versions have higher ones.
         headers: content headers and user metadata, as answers carry them, by lower-case name.
+        checksums: sealed (``checksums.Stored``), because they tell something of the content; empty: none.
     """
 
     bucket: str
     object_key: str
     version_id: str
+    sequence: int
+    kind: Kind
     size: int
     etag: str
     modified_ms: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
+    checksums: str
+    tags: Mapping[str, str]
     seal: Seal
     pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredUpload:
-    """A multipart upload in progress."""
+    """A multipart upload in progress.
+
+    Attributes:
+        checksum: algorithm and type of the whole object's checksum that the client asked for; empty: none.
+        is_overtaken: what its name shows has changed since it began.
+    """
 
     upload_id: str
     bucket: str
     object_key: str
     initiated_ms: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
+    tags: Mapping[str, str]
+    checksum: tuple[str, str]
     seal: Seal
+    is_overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """One part of an upload."""
+    """One part of an upload.
+
+    Attributes:
+        checksum: sealed, of the upload's algorithm; empty: the upload has none.
+    """
 
     part_number: int
     etag: str
     modified_ms: int
+    checksum: str
     piece: Piece
 
 
@@ -87,11 +142,47 @@ class Found:
     next_key: str | None = None
 
 
+def delete_marker(bucket: str, object_key: str, version_id: str, sequence: int, now_ms: int) -> StoredObject:
+    """A delete marker."""
+    seal = Seal(b"", b"", b"", b"", is_ssec=False)
+    return StoredObject(bucket, object_key, version_id, sequence, Kind.MARKER, 0, "", now_ms, {}, "", {}, seal, ())
+
+
+def object_row(stored: StoredObject) -> tuple[object, ...]:
+    """An object as a row; object_from is its inverse."""
+    return (
+        stored.bucket,
+        stored.object_key,
+        stored.sequence,
+        stored.version_id,
+        stored.kind.value,
+        stored.size,
+        stored.etag,
+        stored.modified_ms,
+        json.dumps([dict(stored.headers), stored.checksums, dict(stored.tags)]),
+        seal_text(stored.seal),
+        pieces_text(stored.pieces),
+    )
+
+
 def object_from(row: tuple[Any, ...]) -> StoredObject:
     """An object from its row."""
-    bucket, object_key, version_id, size, etag, modified_ms, headers, seal, pieces = row
+    bucket, object_key, sequence, version_id, kind, size, etag, modified_ms, texts, seal, pieces = row
+    headers, checksums, tags = json.loads(texts)
     return StoredObject(
-        bucket, object_key, version_id, size, etag, modified_ms, json.loads(headers), seal_from(seal), pieces_from(pieces)
+        bucket=bucket,
+        object_key=object_key,
+        version_id=version_id,
+        sequence=sequence,
+        kind=Kind(kind),
+        size=size,
+        etag=etag,
+        modified_ms=modified_ms,
+        headers=headers,
+        checksums=checksums,
+        tags=tags,
+        seal=seal_from(seal),
+        pieces=pieces_from(pieces),
     )
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import uvicorn
 
 from ssecfs.server.certificate import load_or_make_certificate
+from ssecfs.server.connections import Protocol
 from ssecfs.server.credentials import CredentialsFileError, accepted_credentials
+from ssecfs.server.faults import Faults, FaultTextError, parse_fault
 from ssecfs.server.http import Application
 from ssecfs.server.options import ServerOptions, Tls
 from ssecfs.server.profiles import PROFILES
@@ -44,12 +46,14 @@ def run(options: ServerOptions, on_ready: Callable[[str], None]) -> None:
     if options.tls is Tls.OFF and not _is_loopback(options.host):
         message = f"without TLS only loopback is served, not {options.host}: customer keys would travel in the clear"
         raise ServerStartError(message)
+    faults = Faults()
     try:
+        faults.replace([parse_fault(text) for text in options.faults])
         options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = _lock(options.directory)
         secrets = accepted_credentials(options.directory, options.credentials_file, os.environ)
         listener = _listen(options.host, options.port)
-    except CredentialsFileError as error:
+    except (CredentialsFileError, FaultTextError) as error:
         raise ServerStartError(str(error)) from None
     except OSError as error:
         message = f"cannot serve {options.directory} on {options.host}:{options.port}: {error.strerror or error}"
@@ -57,12 +61,13 @@ def run(options: ServerOptions, on_ready: Callable[[str], None]) -> None:
     storage = Storage(options.directory, options.durability)
     try:
         for bucket in options.buckets:
-            storage.create_bucket(bucket)
+            storage.buckets.create(bucket)
         for number in (signal.SIGINT, signal.SIGTERM):
             # uvicorn stops at these, then raises them once more for whoever was there before.
             signal.signal(number, lambda *_: None)
         with RequestLog(options.request_log) as log:
-            application = Application(Service(storage, PROFILES[options.profile], secrets), log)
+            service = Service(storage, PROFILES[options.profile], secrets, faults, options.http_keys)
+            application = Application(service, log, options.idle_s)
             asyncio.run(_serve(_config(application, options), listener, on_ready))
     finally:
         storage.close()
@@ -73,13 +78,14 @@ def _config(application: Application, options: ServerOptions) -> uvicorn.Config:
     certificate, private_key = _certificate(options)
     return uvicorn.Config(
         application,
-        http="httptools",
+        http=Protocol,
         loop="uvloop",
         ws="none",
         lifespan="off",
         interface="asgi3",
         access_log=False,
         log_config=None,
+        proxy_headers=False,
         server_header=False,
         date_header=True,
         timeout_keep_alive=120,

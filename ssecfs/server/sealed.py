@@ -138,3 +138,26 @@ def _derive(secret: bytes, salt: bytes, use: bytes, place: str) -> bytes:
 
 def _verifier(secret: bytes, salt: bytes, object_id: bytes) -> bytes:
     return hmac.digest(_derive(secret, salt, b"verify", ""), object_id, "sha256")
+
+
+def seal_note(data_key: bytes, object_id: bytes, text: str) -> str:
+    """Seal a short text of an object (its checksums tell something of the content), as hex."""
+    nonce = os.urandom(12)
+    return (nonce + AESGCM(_note_key(data_key)).encrypt(nonce, text.encode(), object_id)).hex()
+
+
+def open_note(data_key: bytes, object_id: bytes, note: str) -> str:
+    """The inverse of seal_note.
+
+    Raises:
+        DamagedError: it is not what was sealed.
+    """
+    raw = bytes.fromhex(note)
+    try:
+        return AESGCM(_note_key(data_key)).decrypt(raw[:12], raw[12:], object_id).decode()
+    except InvalidTag as error:
+        raise DamagedError from error
+
+
+def _note_key(data_key: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=b"", info=b"ssecfs-s3/note/v1").derive(data_key)

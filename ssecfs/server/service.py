@@ -1,113 +1,48 @@
-"""The route table, and the one place where what goes wrong becomes an answer.
+"""One request answered, and the one place where what goes wrong becomes an answer.
 
 Imported by ``server.http``.
 """
 
+import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final
 
+from ssecfs.server.authentication import authenticate
 from ssecfs.server.body import Body, ClientGoneError, Receive
 from ssecfs.server.call import Call
-from ssecfs.server.errors import NotModified, S3Error, error_document
-from ssecfs.server.operations import buckets, listing, multipart, objects
+from ssecfs.server.customer_keys import SOURCE_HEADERS, TARGET_HEADERS
+from ssecfs.server.errors import NotModified, S3Error, error_document, not_implemented
+from ssecfs.server.faults import Fault, FaultKind, Faults, status_error, throttling_error
+from ssecfs.server.options import HttpKeys
 from ssecfs.server.profiles import Profile
 from ssecfs.server.request import Request
 from ssecfs.server.response import Response
+from ssecfs.server.routes import Route, find_route
 from ssecfs.server.sealed import DamagedError
-from ssecfs.server.sigv4 import check_signature
 from ssecfs.server.storage import Storage
 
 LOGGER: Final = logging.getLogger(__name__)
 
-Operation = Callable[[Call], Awaitable[Response]]
+
+class Ending(Enum):
+    """How an answer ends."""
+
+    WHOLE = "whole"
+    SHORT = "in the middle of the body"
+    RESET = "reset in the middle of the body"
+    LOST = "reset before its first byte"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One operation.
-
-    Attributes:
-        name: as the request log shows it.
-        marks: query parameters that must be there.
-    """
-
-    name: str
-    operation: Operation
-    marks: frozenset[str] = frozenset()
-    is_copy: bool = False
-
-
-def _route(name: str, operation: Operation, *marks: str, is_copy: bool = False) -> Route:
-    return Route(name, operation, frozenset(marks), is_copy)
-
-
-SERVICE: Final = {"GET": (_route("ListBuckets", buckets.list_buckets),)}
-
-BUCKET: Final = {
-    "GET": (
-        _route("GetBucketLocation", buckets.bucket_location, "location"),
-        _route("GetBucketVersioning", buckets.bucket_versioning, "versioning"),
-        _route("ListMultipartUploads", multipart.list_uploads, "uploads"),
-        _route("ListObjectsV2", listing.list_objects_v2, "list-type"),
-        _route("ListObjects", listing.list_objects_v1),
-    ),
-    "HEAD": (_route("HeadBucket", buckets.head_bucket),),
-    "PUT": (_route("CreateBucket", buckets.create_bucket),),
-    "DELETE": (_route("DeleteBucket", buckets.delete_bucket),),
-    "POST": (_route("DeleteObjects", objects.delete_objects, "delete"),),
+_ENDINGS: Final = {
+    FaultKind.SHORT: Ending.SHORT,
+    FaultKind.RESET: Ending.RESET,
+    FaultKind.LOST_ANSWER: Ending.LOST,
 }
-
-OBJECT: Final = {
-    "GET": (
-        _route("ListParts", multipart.list_parts, "uploadId"),
-        _route("GetObject", objects.get_object),
-    ),
-    "HEAD": (_route("HeadObject", objects.head_object),),
-    "PUT": (
-        _route("UploadPartCopy", multipart.upload_part_copy, "uploadId", "partNumber", is_copy=True),
-        _route("UploadPart", multipart.upload_part, "uploadId", "partNumber"),
-        _route("CopyObject", objects.copy_object, is_copy=True),
-        _route("PutObject", objects.put_object),
-    ),
-    "POST": (
-        _route("CreateMultipartUpload", multipart.create_upload, "uploads"),
-        _route("CompleteMultipartUpload", multipart.complete_upload, "uploadId"),
-    ),
-    "DELETE": (
-        _route("AbortMultipartUpload", multipart.abort_upload, "uploadId"),
-        _route("DeleteObject", objects.delete_object),
-    ),
-}
-
-SUBRESOURCES: Final = frozenset(
-    {
-        "accelerate", "acl", "analytics", "attributes", "cors", "encryption", "inventory", "legal-hold", "lifecycle", "logging",
-        "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock",
-        "replication", "requestPayment", "restore", "retention", "select", "tagging", "torrent", "versions", "website",
-    }
-)  # fmt: skip
-"""Parts of S3 that are not here: 501, instead of a wrong answer of the plain operation."""
-
-
-def find_route(request: Request) -> Route:
-    """The operation that a request asks for.
-
-    Raises:
-        S3Error: NotImplemented, MethodNotAllowed.
-    """
-    names = {name for name, _ in request.query}
-    if names & SUBRESOURCES:
-        raise S3Error("NotImplemented", "A header or query you provided implies functionality that is not implemented")
-    table = OBJECT if request.object_key else BUCKET if request.bucket else SERVICE
-    is_copy = "x-amz-copy-source" in request.headers
-    for route in table.get(request.method, ()):
-        if route.marks <= names and (not route.is_copy or is_copy):
-            return route
-    raise S3Error("MethodNotAllowed", "The specified method is not allowed against this resource.", Method=request.method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,32 +53,40 @@ class Answer:
     operation: str
     request_id: str
     code: str = ""
+    ending: Ending = Ending.WHOLE
 
 
 class Service:
     """Answers requests. Owns nothing but the rules."""
 
-    def __init__(self, storage: Storage, profile: Profile, secrets: dict[str, str]) -> None:
+    def __init__(
+        self, storage: Storage, profile: Profile, secrets: dict[str, str], faults: Faults, http_keys: HttpKeys
+    ) -> None:
         """Take the collaborators; secrets are secret access keys by access key id."""
         self._storage = storage
         self._profile = profile
         self._secrets = secrets
+        self._faults = faults
+        self._http_keys = http_keys
 
     async def answer(self, request: Request, receive: Receive) -> Answer:
         """Answer one request; never raises but for a client that is gone."""
         request_id = os.urandom(8).hex().upper()
-        operation = "Unknown"
+        operation, ending = "Unknown", Ending.WHOLE
         try:
             route = find_route(request)
             operation = route.name
-            signed = check_signature(request, self._secrets, time.time())
-            now_ms = time.time_ns() // 1_000_000
-            call = Call(request, Body(request, signed, receive), self._storage, self._profile, now_ms)
-            response = await _primed(await route.operation(call))
+            due = self._faults.due(operation) if "ssecfs-faults" not in route.marks else []
+            ending = next((_ENDINGS[fault.kind] for fault in due if fault.kind in _ENDINGS), Ending.WHOLE)
+            if due:
+                early = await _misbehave(request, receive, due)
+                if early is not None:
+                    return replace(early, operation=operation, request_id=request_id)
+            response = await self._run(route, request, receive)
         except S3Error as error:
-            return Answer(_refusal(request, error, request_id), operation, request_id, error.code)
+            return Answer(_refusal(request, error, request_id), operation, request_id, error.code, ending)
         except NotModified as answer:
-            return Answer(Response(304, {"etag": answer.etag}), operation, request_id)
+            return Answer(Response(304, {"etag": answer.etag}), operation, request_id, "", ending)
         except ClientGoneError:
             raise
         except DamagedError:
@@ -153,7 +96,51 @@ class Service:
             # The boundary: whatever it is, the client gets an S3 error and the server goes on.
             LOGGER.exception("request %s failed", request_id)
             return _failure(request, operation, request_id, "We encountered an internal error. Please try again.")
-        return Answer(response, operation, request_id)
+        return Answer(response, operation, request_id, "", ending)
+
+    async def _run(self, route: Route, request: Request, receive: Receive) -> Response:
+        if self._http_keys is HttpKeys.REFUSE and not request.is_secure and _has_customer_key(request):
+            message = (
+                "Requests specifying Server Side Encryption with Customer provided keys must be made over a secure connection."
+            )
+            raise S3Error("InvalidRequest", message)
+        signed = authenticate(request, self._secrets, time.time())
+        if not self._profile.can_read_trailers and "x-amz-trailer" in request.headers:
+            raise not_implemented("x-amz-trailer")
+        now_ms = time.time_ns() // 1_000_000
+        call = Call(request, Body(request, signed, receive), self._storage, self._profile, self._faults, now_ms)
+        return await _primed(await route.operation(call))
+
+
+async def _misbehave(request: Request, receive: Receive, due: list[Fault]) -> Answer | None:
+    """Do what goes wrong before an operation; gives the answer if there is to be none of the operation.
+
+    Raises:
+        S3Error: asked for.
+    """
+    kinds = {fault.kind for fault in due}
+    for fault in due:
+        if fault.kind is FaultKind.LATENCY:
+            await asyncio.sleep(fault.value)
+        if fault.kind is FaultKind.STATUS:
+            raise status_error(int(fault.value))
+        if fault.kind is FaultKind.THROTTLE:
+            raise throttling_error()
+    if FaultKind.ERROR_IN_200 in kinds:
+        error = S3Error("InternalError", "We encountered an internal error. Please try again.")
+        body = error_document(error, request.raw_path, "")
+        return Answer(Response(200, {"content-type": "application/xml"}, body), "", "", error.code)
+    length = request.headers.get("content-length", "0")
+    if FaultKind.RESET in kinds and length.isdigit() and int(length) > 0:
+        received = 0
+        while received < int(length) // 2 and (piece := await receive()) is not None:
+            received += len(piece)
+        return Answer(Response(500), "", "", "", Ending.LOST)
+    return None
+
+
+def _has_customer_key(request: Request) -> bool:
+    return any(name in request.headers for name in TARGET_HEADERS + SOURCE_HEADERS)
 
 
 def _failure(request: Request, operation: str, request_id: str, message: str) -> Answer:

@@ -158,6 +158,13 @@ class Directories:
         self._kept.move_to_end(inode.ino)
         return listing
 
+    def knows_absent(self, inode: Inode, name: Name) -> bool:
+        """Tell whether a trusted listing of a directory says that a name is not there."""
+        listing = self.fresh(inode)
+        if listing is None or name in listing.entries:
+            return False
+        return listing.answers_for(self._namespace.file_key(join_path(inode.path, name)))
+
     def neighbours(self, inode: Inode, name: Name) -> list[ObjectVersion]:
         """Objects that come after a name in the kept listing, when names are being looked up in order; else none."""
         listing = self._kept.get(inode.ino)

@@ -25,20 +25,23 @@ A = ObjectKey("folder/a")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("contract") / "server") as running:
-        yield running
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, S3Server]]:
+    """One server that knows conditional uploads of SSE-C objects, and one that refuses them."""
+    folder = tmp_path_factory.mktemp("contract")
+    with s3_server(folder / "aws", "--profile", "aws") as aws, s3_server(folder / "ovh") as ovh:
+        yield {"aws": aws, "ovh": ovh}
 
 
 @pytest.fixture(params=KINDS)
 async def store(
-    request: pytest.FixtureRequest, server: S3Server, customer_key: CustomerKey, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, servers: dict[str, S3Server], customer_key: CustomerKey, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ObjectStore]:
     if request.param == "memory":
         yield MemoryStore()
         return
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+    server = servers["ovh" if request.param == "boto with emulated conditions" else "aws"]
     bucket = f"b{abs(hash(request.node.name)):x}"
     server.client().create_bucket(Bucket=bucket)
     client = make_client(S3Options(server.url, "us-east-1", None, server.ca_bundle))

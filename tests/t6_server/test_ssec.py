@@ -185,7 +185,7 @@ def test_anonymous_and_old_signatures_are_refused(server: S3Server) -> None:
     anonymous = subprocess.run(curl, capture_output=True, text=True, check=True).stdout
     assert "<Code>AccessDenied</Code>" in anonymous
     old = subprocess.run([*curl, "-H", "Authorization: AWS id:signature"], capture_output=True, text=True, check=True).stdout
-    assert "signature version 2 is not supported" in old
+    assert "Please use AWS4-HMAC-SHA256" in old
 
 
 def test_certificate_is_made_once_and_private(server: S3Server) -> None:

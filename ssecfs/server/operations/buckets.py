@@ -1,25 +1,32 @@
-"""ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation."""
+"""Buckets: list, create, head, delete, location, versioning, encryption."""
+
+from typing import Final
 
 from ssecfs.server.call import Call
 from ssecfs.server.errors import S3Error
+from ssecfs.server.records import Versioning
 from ssecfs.server.response import Response, Tree, document, iso_time
+from ssecfs.server.xml import child_text, children, malformed, parse_document
 
-OWNER: list[tuple[str, Tree]] = [("ID", "ssecfs"), ("DisplayName", "ssecfs")]
-MAX_DOCUMENT_BYTES = 1 << 20
+OWNER: Final[list[tuple[str, Tree]]] = [("ID", "ssecfs"), ("DisplayName", "ssecfs")]
+MAX_DOCUMENT_BYTES: Final = 1 << 20
+REGION: Final = "us-east-1"
+BLOCKABLE: Final = frozenset({"SSE-C", "NONE"})
 
 
 async def list_buckets(call: Call) -> Response:
     """Name all buckets."""
     buckets: list[tuple[str, Tree]] = [
-        ("Bucket", [("Name", name), ("CreationDate", iso_time(ms))]) for name, ms in call.storage.buckets()
+        ("Bucket", [("Name", bucket.name), ("CreationDate", iso_time(bucket.created_ms))])
+        for bucket in call.storage.buckets.all()
     ]
-    return document("ListAllMyBucketsResult", [("Owner", list(OWNER)), ("Buckets", buckets)])
+    return document("ListAllMyBucketsResult", [("Owner", OWNER), ("Buckets", buckets)])
 
 
 async def create_bucket(call: Call) -> Response:
     """Make a bucket."""
     await call.body.read(MAX_DOCUMENT_BYTES)
-    if not call.storage.create_bucket(call.bucket):
+    if not call.storage.buckets.create(call.bucket):
         message = "Your previous request to create the named bucket succeeded and you already own it."
         raise S3Error("BucketAlreadyOwnedByYou", message, BucketName=call.bucket)
     return Response(headers={"location": f"/{call.bucket}"})
@@ -27,13 +34,13 @@ async def create_bucket(call: Call) -> Response:
 
 async def head_bucket(call: Call) -> Response:
     """Tell whether a bucket is there."""
-    call.storage.require_bucket(call.bucket)
-    return Response(headers={"x-amz-bucket-region": "us-east-1"})
+    call.storage.buckets.require(call.bucket)
+    return Response(headers={"x-amz-bucket-region": REGION})
 
 
 async def delete_bucket(call: Call) -> Response:
     """Remove an empty bucket."""
-    call.storage.require_bucket(call.bucket)
+    call.storage.buckets.require(call.bucket)
     if not call.storage.delete_bucket(call.bucket):
         raise S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", BucketName=call.bucket)
     return Response(204)
@@ -41,11 +48,62 @@ async def delete_bucket(call: Call) -> Response:
 
 async def bucket_location(call: Call) -> Response:
     """Name the region: the default one, which has no name here."""
-    call.storage.require_bucket(call.bucket)
+    call.storage.buckets.require(call.bucket)
     return document("LocationConstraint", [])
 
 
-async def bucket_versioning(call: Call) -> Response:
-    """Say that versioning was never enabled."""
-    call.storage.require_bucket(call.bucket)
-    return document("VersioningConfiguration", [])
+async def get_versioning(call: Call) -> Response:
+    """Tell whether a bucket keeps versions."""
+    state = call.storage.buckets.require(call.bucket).versioning
+    return document("VersioningConfiguration", [("Status", state.value)] if state is not Versioning.OFF else [])
+
+
+async def put_versioning(call: Call) -> Response:
+    """Turn versioning on, or suspend it."""
+    call.storage.buckets.require(call.bucket)
+    root = parse_document(await call.body.read(MAX_DOCUMENT_BYTES), "VersioningConfiguration")
+    status = child_text(root, "Status")
+    if status not in {Versioning.ENABLED.value, Versioning.SUSPENDED.value}:
+        message = "The Versioning element must be specified"
+        raise S3Error("IllegalVersioningConfigurationException", message)
+    call.storage.buckets.set_versioning(call.bucket, Versioning(status))
+    return Response()
+
+
+async def get_encryption(call: Call) -> Response:
+    """Show the default encryption, with what it blocks."""
+    bucket = call.storage.buckets.require(call.bucket)
+    if not bucket.encryption:
+        message = "The server side encryption configuration was not found"
+        raise S3Error("ServerSideEncryptionConfigurationNotFoundError", message, BucketName=call.bucket)
+    rule: list[tuple[str, Tree]] = [("ApplyServerSideEncryptionByDefault", [("SSEAlgorithm", bucket.encryption)])]
+    if bucket.blocked:
+        rule.append(("BlockedEncryptionTypes", [("EncryptionType", name) for name in sorted(bucket.blocked)]))
+    return document("ServerSideEncryptionConfiguration", [("Rule", rule)])
+
+
+async def put_encryption(call: Call) -> Response:
+    """Set the default encryption; ``BlockedEncryptionTypes`` says whether SSE-C uploads are refused."""
+    call.storage.buckets.require(call.bucket)
+    root = parse_document(await call.body.read(MAX_DOCUMENT_BYTES), "ServerSideEncryptionConfiguration")
+    rules = children(root, "Rule")
+    if len(rules) != 1:
+        raise malformed()
+    by_default = children(rules[0], "ApplyServerSideEncryptionByDefault")
+    algorithm = (child_text(by_default[0], "SSEAlgorithm") if by_default else None) or "AES256"
+    blocked = {
+        (item.text or "").strip()
+        for block in children(rules[0], "BlockedEncryptionTypes")
+        for item in children(block, "EncryptionType")
+    }
+    if not blocked <= BLOCKABLE:
+        raise malformed()
+    call.storage.buckets.set_encryption(call.bucket, algorithm, frozenset(blocked))
+    return Response()
+
+
+async def delete_encryption(call: Call) -> Response:
+    """Go back to the profile's own default."""
+    call.storage.buckets.require(call.bucket)
+    call.storage.buckets.set_encryption(call.bucket, "", frozenset())
+    return Response(204)

@@ -1,0 +1,86 @@
+"""Data files: the sealed chunks of pieces. Synchronous. Imported by ``server.storage`` and ``server.pieces``.
+
+DIRECTORY/data/XX/NAME      a complete piece
+DIRECTORY/incoming/NAME     a piece that is being received; removed at the start
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ssecfs.server.options import Durability
+from ssecfs.server.records import Piece
+
+
+class DataFiles:
+    """The files of a store. Owns: which of them are being read; a file that is removed meanwhile stays until that has ended."""
+
+    def __init__(self, directory: Path, durability: Durability) -> None:
+        """Take the store's directory; folders are made if missing."""
+        self._data = directory / "data"
+        self._incoming = directory / "incoming"
+        self._durability = durability
+        self._readers: Counter[str] = Counter()
+        self._doomed: set[str] = set()
+        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number in range(256):
+            (self._data / f"{number:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def incoming_path(self, name: str) -> Path:
+        """Where a piece is written while it is received."""
+        return self._incoming / name
+
+    def path(self, name: str) -> Path:
+        """Where a complete piece is."""
+        return self._data / name[:2] / name
+
+    def publish(self, name: str, descriptor: int) -> None:
+        """Move a complete piece to where the index may name it."""
+        if self._durability is Durability.POWER_CUT:
+            os.fsync(descriptor)
+        os.rename(self.incoming_path(name), self.path(name))  # noqa: PTH104 - on the path of every upload
+        if self._durability is Durability.POWER_CUT:
+            _fsync_folder(self.path(name).parent)
+
+    @contextmanager
+    def reading(self, pieces: Iterable[Piece]) -> Iterator[None]:
+        """Keep complete pieces for the time of the block, whatever happens to the object."""
+        names = [piece.name for piece in pieces]
+        self._readers.update(names)
+        try:
+            yield
+        finally:
+            for name in names:
+                self._readers[name] -= 1
+                if not self._readers[name]:
+                    del self._readers[name]
+                    if name in self._doomed:
+                        self._doomed.remove(name)
+                        self.path(name).unlink(missing_ok=True)
+
+    def remove(self, pieces: Iterable[Piece]) -> None:
+        """Remove complete pieces."""
+        for piece in pieces:
+            if piece.name in self._readers:
+                self._doomed.add(piece.name)
+            else:
+                self.path(piece.name).unlink(missing_ok=True)
+
+    def clean_up(self, named: set[str]) -> None:
+        """Remove what an earlier process left unfinished: whatever is not among the names."""
+        for path in self._incoming.iterdir():
+            path.unlink()
+        for folder in self._data.iterdir():
+            for path in folder.iterdir():
+                if path.name not in named:
+                    path.unlink()
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
