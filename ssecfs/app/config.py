@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ssecfs.app.options import Command, Kind, Value, find_command, parse_value
+from ssecfs.app.options import COMMANDS, Command, Kind, Value, find_command, parse_value
 from ssecfs.errors import ConfigError
 from ssecfs.sizes import GIB, MIB
 
@@ -210,7 +210,7 @@ def _read_file(path: Path, command: Command) -> dict[str, str]:
         raise ConfigError(message) from error
     texts = {}
     for name, value in content.items():
-        option = command.option(name)
+        option = next((found for other in (command, *COMMANDS) if (found := other.option(name))), None)
         if option is None or option.name == "config":
             message = f"configuration file {path}: there is no option {name!r}; see ssecfs {command.name} --help"
             raise ConfigError(message)
@@ -218,6 +218,8 @@ def _read_file(path: Path, command: Command) -> dict[str, str]:
             wanted = "true or false" if option.kind is Kind.SWITCH else "a text or a number"
             message = f"configuration file {path}: {name} takes {wanted}"
             raise ConfigError(message)
+        if command.option(name) is None:
+            continue  # one file serves all commands
         texts[name] = str(value).lower() if isinstance(value, bool) else str(value)
     return texts
 

@@ -70,17 +70,23 @@ class Command:
         return next((option for option in self.options if option.name == name), None)
 
 
+PROFILE_NAMES: Final = ("ovh", "aws", "ceph", "minio", "garage", "blocked", "ignores-ssec", "no-trailer", "no-copy")
+KEYFILE: Final = Option(
+    "keyfile", Kind.PATH, "FILE", "file with the customer key; made by ssecfs keygen; readable by you alone"
+)
+CONFIG: Final = Option("config", Kind.PATH, "FILE", "TOML file with options", "~/.config/ssecfs/config.toml, /etc/ssecfs.toml")
+
 CONNECTION: Final = (
     Option("endpoint-url", Kind.TEXT, "URL", "S3 endpoint, https (http only to loopback, with --allow-http)", "AWS"),
     Option("region", Kind.TEXT, "NAME", "region of the bucket", "that of the profile, else us-east-1"),
     Option("profile-name", Kind.TEXT, "NAME", "profile of the AWS configuration to take credentials from"),
     Option("ca-bundle", Kind.PATH, "PEM", "file with the certificates to trust", "the system's"),
-    Option("keyfile", Kind.PATH, "FILE", "file with the customer key; made by ssecfs keygen; readable by you alone"),
+    KEYFILE,
     Option("allow-http", Kind.SWITCH, "", "let the customer key travel over plain http, to loopback only"),
-    Option("timeout", Kind.SECONDS, "SECONDS", "how long a request may go on failing before the program gets an error", "60"),
 )
 
 MOUNTING: Final = (
+    Option("timeout", Kind.SECONDS, "SECONDS", "how long a request may go on failing before the program gets an error", "60"),
     Option("cache-dir", Kind.PATH, "DIR", "where sealed blocks are kept", "~/.cache/ssecfs"),
     Option("cache-size", Kind.SIZE, "SIZE", "sealed blocks kept at most", "1 GiB, or a tenth of the free disk if that is less"),
     Option("memory", Kind.SIZE, "SIZE", "memory for buffers", "256M"),
@@ -90,7 +96,22 @@ MOUNTING: Final = (
     Option("log-file", Kind.PATH, "FILE", "where to log", "standard error with -f, else ssecfs.log in the cache directory"),
     Option("log-level", Kind.TEXT, "LEVEL", "what to log", "warning", choices=("debug", "info", "warning", "error")),
     Option("foreground", Kind.SWITCH, "", "stay in the foreground", short="f"),
-    Option("config", Kind.PATH, "FILE", "TOML file with options", "~/.config/ssecfs/config.toml, /etc/ssecfs.toml"),
+    CONFIG,
+)
+
+SERVING: Final = (
+    Option("listen", Kind.TEXT, "HOST:PORT", "where to listen; port 0: any free one", "127.0.0.1:9000"),
+    Option("tls", Kind.TEXT, "auto|off|CERT,KEY", "certificate of its own, none (loopback only), or PEM files", "auto"),
+    Option("bucket", Kind.MANY, "NAME", "make this bucket if it is missing; may be given several times"),
+    Option(
+        "profile", Kind.TEXT, "NAME", "whose behaviour to show; ssecfs-server(1) has the table", "ovh", choices=PROFILE_NAMES
+    ),
+    Option("credentials", Kind.PATH, "FILE", "access keys, as in an AWS credentials file", "environment, else made in DIR"),
+    Option("fsync", Kind.SWITCH, "", "make every upload survive a power cut"),
+    Option("http-keys", Kind.TEXT, "RULE", "customer keys over plain http", "allow", choices=("allow", "refuse")),
+    Option("fault", Kind.MANY, "RULE", "misbehave, for example status=503,every=20; ssecfs-server(1) has the rules"),
+    Option("idle-timeout", Kind.SECONDS, "SECONDS", "disconnect a client that neither sends nor reads for so long", "60"),
+    Option("request-log", Kind.PATH, "FILE", "write a line of JSON for each request"),
 )
 
 COMMANDS: Final = (
@@ -120,20 +141,20 @@ COMMANDS: Final = (
     ),
     Command("keygen", "make a keyfile; never overwrites", (Argument("FILE", "the new keyfile"),), ()),
     Command(
+        "presign",
+        "make a URL that allows one request, and the curl command for it",
+        (
+            Argument("METHOD", "what it allows: get, put or head"),
+            Argument("BUCKET/OBJECT", "of what"),
+        ),
+        (*CONNECTION, Option("expires", Kind.SECONDS, "SECONDS", "how long the URL is good; at most a week", "3600"), CONFIG),
+    ),
+    Command("headers", "write the three headers of a customer key, for a pipe into curl", (), (KEYFILE, CONFIG)),
+    Command(
         "serve",
         "serve S3 with real SSE-C from a directory",
         (Argument("DIR", "data, index, certificate and credentials; made if missing"),),
-        (
-            Option("listen", Kind.TEXT, "HOST:PORT", "where to listen; port 0: any free one", "127.0.0.1:9000"),
-            Option("tls", Kind.TEXT, "auto|off|CERT,KEY", "certificate of its own, none (loopback only), or PEM files", "auto"),
-            Option("bucket", Kind.MANY, "NAME", "make this bucket if it is missing; may be given several times"),
-            Option("profile", Kind.TEXT, "NAME", "whose behaviour to show: ovh or aws", "ovh"),
-            Option(
-                "credentials", Kind.PATH, "FILE", "access keys, as in an AWS credentials file", "environment, else made in DIR"
-            ),
-            Option("fsync", Kind.SWITCH, "", "make every upload survive a power cut"),
-            Option("request-log", Kind.PATH, "FILE", "write a line of JSON for each request"),
-        ),
+        SERVING,
     ),
 )
 

@@ -10,7 +10,7 @@ from ssecfs.app.config import values_of
 from ssecfs.app.options import Value
 from ssecfs.errors import ConfigError, StartupError
 from ssecfs.log import set_up_logging
-from ssecfs.server.options import Durability, ServerOptions, Tls
+from ssecfs.server.options import Durability, HttpKeys, ServerOptions, Tls
 from ssecfs.server.run import ServerStartError
 from ssecfs.server.run import run as run_server
 
@@ -32,7 +32,6 @@ def server_options(arguments: Mapping[str, str | list[str]]) -> ServerOptions:
     Raises:
         ConfigError: they make no sense.
     """
-    buckets = arguments.get("bucket", [])
     texts = {name: value for name, value in arguments.items() if isinstance(value, str) and name != "dir"}
     values = values_of("serve", texts)
     host, port = parse_listen(str(values.get("listen", "127.0.0.1:9000")))
@@ -43,10 +42,13 @@ def server_options(arguments: Mapping[str, str | list[str]]) -> ServerOptions:
         port=port,
         tls=tls,
         certificate=certificate,
-        buckets=tuple(buckets) if isinstance(buckets, list) else (),
+        buckets=_many(arguments, "bucket"),
         profile=str(values.get("profile", "ovh")),
         credentials_file=_path(values.get("credentials")),
         durability=Durability.POWER_CUT if values.get("fsync") else Durability.KILL,
+        faults=_many(arguments, "fault"),
+        http_keys=HttpKeys(str(values.get("http-keys", "allow"))),
+        idle_s=_seconds(values.get("idle-timeout")),
         request_log=_path(values.get("request-log")),
     )
 
@@ -90,6 +92,15 @@ def _parse_tls(text: str) -> tuple[Tls, tuple[Path, Path] | None]:
         message = f"--tls {text}: write auto, off, or two PEM files that exist, as CERT,KEY"
         raise ConfigError(message)
     return Tls.FILES, paths
+
+
+def _many(arguments: Mapping[str, str | list[str]], name: str) -> tuple[str, ...]:
+    given = arguments.get(name, [])
+    return tuple(given) if isinstance(given, list) else ()
+
+
+def _seconds(value: Value | None) -> float:
+    return min(value, 86400.0) if isinstance(value, float) else 60.0
 
 
 def _path(value: Value | None) -> Path | None:

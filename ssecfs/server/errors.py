@@ -46,6 +46,8 @@ STATUSES: Final = {
     "ConditionalRequestConflict": 409,
     "IllegalVersioningConfigurationException": 400,
     "MalformedPOSTRequest": 400,
+    "InvalidPolicyDocument": 400,
+    "MaxPostPreDataLengthExceededError": 400,
     "SlowDown": 503,
     "ServiceUnavailable": 503,
     "RequestTimeout": 400,

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from ssecfs.server.call import Call
@@ -13,6 +14,7 @@ from ssecfs.server.operations import (
     control,
     copying,
     deletion,
+    formupload,
     listing,
     multipart,
     objects,
@@ -24,6 +26,13 @@ from ssecfs.server.request import Request
 from ssecfs.server.response import Response
 
 Operation = Callable[[Call], Awaitable[Response]]
+
+
+class Gate(Enum):
+    """Where the signature of a request is."""
+
+    REQUEST = "request"
+    FORM = "form"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Route:
     operation: Operation
     marks: frozenset[str] = frozenset()
     is_copy: bool = False
+    gate: Gate = Gate.REQUEST
 
 
 def _route(name: str, operation: Operation, *marks: str, is_copy: bool = False) -> Route:
@@ -74,7 +84,10 @@ BUCKET: Final = {
         _route("DeleteBucketEncryption", buckets.delete_encryption, "encryption"),
         _route("DeleteBucket", buckets.delete_bucket),
     ),
-    "POST": (_route("DeleteObjects", deletion.delete_objects, "delete"),),
+    "POST": (
+        _route("DeleteObjects", deletion.delete_objects, "delete"),
+        Route("PostObject", formupload.post_object, gate=Gate.FORM),
+    ),
 }
 
 OBJECT: Final = {

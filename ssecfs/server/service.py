@@ -18,11 +18,12 @@ from ssecfs.server.call import Call
 from ssecfs.server.customer_keys import SOURCE_HEADERS, TARGET_HEADERS
 from ssecfs.server.errors import NotModified, S3Error, error_document, not_implemented
 from ssecfs.server.faults import Fault, FaultKind, Faults, status_error, throttling_error
+from ssecfs.server.formaccess import read_form
 from ssecfs.server.options import HttpKeys
 from ssecfs.server.profiles import Profile
 from ssecfs.server.request import Request
 from ssecfs.server.response import Response
-from ssecfs.server.routes import Route, find_route
+from ssecfs.server.routes import Gate, Route, find_route
 from ssecfs.server.sealed import DamagedError
 from ssecfs.server.storage import Storage
 
@@ -104,11 +105,15 @@ class Service:
                 "Requests specifying Server Side Encryption with Customer provided keys must be made over a secure connection."
             )
             raise S3Error("InvalidRequest", message)
-        signed = authenticate(request, self._secrets, time.time())
-        if not self._profile.can_read_trailers and "x-amz-trailer" in request.headers:
-            raise not_implemented("x-amz-trailer")
         now_ms = time.time_ns() // 1_000_000
-        call = Call(request, Body(request, signed, receive), self._storage, self._profile, self._faults, now_ms)
+        if route.gate is Gate.FORM:
+            request, body = await read_form(request, receive, self._secrets, now_ms / 1000)
+        else:
+            signed = authenticate(request, self._secrets, now_ms / 1000)
+            if not self._profile.can_read_trailers and "x-amz-trailer" in request.headers:
+                raise not_implemented("x-amz-trailer")
+            body = Body(request, signed, receive)
+        call = Call(request, body, self._storage, self._profile, self._faults, now_ms)
         return await _primed(await route.operation(call))
 
 
