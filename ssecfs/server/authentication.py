@@ -11,6 +11,7 @@ import hmac
 import re
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from ssecfs.server.errors import S3Error
@@ -71,6 +72,7 @@ def parse_credential(text: str) -> Scope | None:
     return Scope(*found.groups()) if found else None
 
 
+@lru_cache(maxsize=64)
 def parse_moment(text: str) -> int | None:
     """Seconds since the epoch of a time like 20261124T161730Z; None: it is none."""
     try:
@@ -128,7 +130,7 @@ def _by_header(request: Request, authorization: str, secrets: Mapping[str, str],
 
 def _by_query(request: Request, secrets: Mapping[str, str], now_s: float) -> Signed:
     given = {name: request.parameter(name) or "" for name in _PRESIGNED}
-    if not all(given.values()):
+    if not all(value and value.isascii() for value in given.values()):
         message = (
             "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
             "X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."

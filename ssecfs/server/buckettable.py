@@ -12,11 +12,12 @@ _COLUMNS: Final = "name, created_ms, versioning, encryption, blocked"
 
 
 class BucketTable:
-    """Buckets by name."""
+    """Buckets by name. Owns: what was read of them; every request asks for one, and nobody else changes the file."""
 
     def __init__(self, database: Database) -> None:
         """Take the database."""
         self._database = database
+        self._known: dict[str, Bucket] = {}
 
     def create(self, name: str) -> bool:
         """Make a bucket; tells whether it is new."""
@@ -34,22 +35,28 @@ class BucketTable:
         Raises:
             S3Error: NoSuchBucket.
         """
-        row = self._database.row(f"SELECT {_COLUMNS} FROM buckets WHERE name = ?", name)
-        if row is None:
-            raise no_such_bucket(name)
-        return _bucket_from(row)
+        bucket = self._known.get(name)
+        if bucket is None:
+            row = self._database.row(f"SELECT {_COLUMNS} FROM buckets WHERE name = ?", name)
+            if row is None:
+                raise no_such_bucket(name)
+            bucket = self._known[name] = _bucket_from(row)
+        return bucket
 
     def set_versioning(self, name: str, versioning: Versioning) -> None:
         """Turn versioning on, or suspend it."""
+        self._known.pop(name, None)
         self._database.run("UPDATE buckets SET versioning = ? WHERE name = ?", versioning.value, name)
 
     def set_encryption(self, name: str, encryption: str, blocked: frozenset[str]) -> None:
         """Keep the document of the default encryption, and what it blocks."""
         texts = (encryption, json.dumps(sorted(blocked)))
+        self._known.pop(name, None)
         self._database.run("UPDATE buckets SET encryption = ?, blocked = ? WHERE name = ?", *texts, name)
 
     def delete(self, name: str) -> None:
         """Remove a bucket, which is empty."""
+        self._known.pop(name, None)
         self._database.run("DELETE FROM buckets WHERE name = ?", name)
 
 

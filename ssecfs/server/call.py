@@ -17,7 +17,7 @@ from ssecfs.server.faults import Faults
 from ssecfs.server.profiles import Case, Encryption, ETags, Profile
 from ssecfs.server.records import NULL_VERSION, Kind, StoredObject, Versioning
 from ssecfs.server.request import Request
-from ssecfs.server.sealed import Seal, WrongKeyError, make_seal, open_seal
+from ssecfs.server.sealed import DamagedError, Seal, WrongKeyError, make_seal, open_seal
 from ssecfs.server.storage import Storage
 from ssecfs.ssec import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 
@@ -131,7 +131,10 @@ class Call:
 
         Raises:
             S3Error: it brings none, or another, or one for an object that has none.
+            DamagedError: the object's row is damaged.
         """
+        if not stored.is_sound:
+            raise DamagedError
         given = self.customer_key(side, Case.BAD_LENGTH_READ)
         place = seal_place(stored.bucket, stored.object_key)
         if not stored.seal.is_ssec:

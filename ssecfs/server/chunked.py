@@ -176,6 +176,6 @@ class ChunkDecoder:
 
     def _require(self, text: str, signature: str) -> None:
         wanted = hmac.new(self._signed.signing_key, text.encode(), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(wanted, signature):
+        if not hmac.compare_digest(wanted.encode(), signature.encode()):
             raise S3Error("SignatureDoesNotMatch", "The signature of a chunk does not match.")
         self._previous = wanted

@@ -128,6 +128,6 @@ def _is_modified_since(text: str | None, stored: StoredObject) -> bool | None:
         return None
     try:
         moment_s = int(parsedate_to_datetime(text).timestamp())
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise S3Error("InvalidArgument", "A date in a condition cannot be read.") from error
     return stored.modified_ms // 1000 > moment_s

@@ -14,6 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEADERS_S: Final = 30.0
 """Time for the request line and the headers; a client that needs longer is disconnected."""
 
+MAX_HEAD_BYTES: Final = 64 << 10
+"""A request line and headers of about this size are not read to their end. What of it is allowed is for ``request`` to say."""
+
 CONNECTION: Final = "connection"
 """Where ASGI's ``scope["state"]`` has the Connection."""
 
@@ -47,6 +50,7 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's protocol, with a limit for slow headers and with the connection shown to the application."""
 
     _header_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -58,11 +62,22 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._stop_timer()
 
+    def data_received(self, data: bytes) -> None:
+        """Something came; headers without end are not kept."""
+        is_more_head = self._header_timer is not None
+        super().data_received(data)
+        if self._header_timer is None or self.transport.is_closing():
+            return
+        self._head_bytes += len(data) if is_more_head else 0
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.send_400_response("The request line and the headers are too large.")
+
     def on_message_begin(self) -> None:
         """A request line begins."""
         super().on_message_begin()
         self._stop_timer()
         self._header_timer = self.loop.call_later(HEADERS_S, self.transport.close)
+        self._head_bytes = 0
         self.scope["state"][CONNECTION] = Connection(self.transport)
 
     def on_headers_complete(self) -> None:

@@ -7,7 +7,7 @@ DIRECTORY/incoming/NAME     a piece that is being received; removed at the start
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ssecfs.server.options import Durability
@@ -19,22 +19,21 @@ class DataFiles:
 
     def __init__(self, directory: Path, durability: Durability) -> None:
         """Take the store's directory; folders are made if missing."""
-        self._data = directory / "data"
-        self._incoming = directory / "incoming"
+        self._data = f"{directory}/data"
+        self._incoming = f"{directory}/incoming"
         self._durability = durability
         self._readers: Counter[str] = Counter()
         self._doomed: set[str] = set()
-        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for number in range(256):
-            (self._data / f"{number:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self._incoming, *(f"{self._data}/{number:02x}" for number in range(256))):
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def incoming_path(self, name: str) -> Path:
-        """Where a piece is written while it is received."""
-        return self._incoming / name
+    def incoming_path(self, name: str) -> str:
+        """Where a piece is written while it is received. A text, because it is on the path of every upload."""
+        return f"{self._incoming}/{name}"
 
-    def path(self, name: str) -> Path:
-        """Where a complete piece is."""
-        return self._data / name[:2] / name
+    def path(self, name: str) -> str:
+        """Where a complete piece is. A text, because it is on the path of every request."""
+        return f"{self._data}/{name[:2]}/{name}"
 
     def publish(self, name: str, descriptor: int) -> None:
         """Move a complete piece to where the index may name it."""
@@ -42,7 +41,7 @@ class DataFiles:
             os.fsync(descriptor)
         os.rename(self.incoming_path(name), self.path(name))  # noqa: PTH104 - on the path of every upload
         if self._durability is Durability.POWER_CUT:
-            _fsync_folder(self.path(name).parent)
+            _fsync_folder(f"{self._data}/{name[:2]}")
 
     @contextmanager
     def reading(self, pieces: Iterable[Piece]) -> Iterator[None]:
@@ -58,7 +57,7 @@ class DataFiles:
                     del self._readers[name]
                     if name in self._doomed:
                         self._doomed.remove(name)
-                        self.path(name).unlink(missing_ok=True)
+                        _unlink(self.path(name))
 
     def remove(self, pieces: Iterable[Piece]) -> None:
         """Remove complete pieces."""
@@ -66,19 +65,24 @@ class DataFiles:
             if piece.name in self._readers:
                 self._doomed.add(piece.name)
             else:
-                self.path(piece.name).unlink(missing_ok=True)
+                _unlink(self.path(piece.name))
 
     def clean_up(self, named: set[str]) -> None:
         """Remove what an earlier process left unfinished: whatever is not among the names."""
-        for path in self._incoming.iterdir():
+        for path in Path(self._incoming).iterdir():
             path.unlink()
-        for folder in self._data.iterdir():
+        for folder in Path(self._data).iterdir():
             for path in folder.iterdir():
                 if path.name not in named:
                     path.unlink()
 
 
-def _fsync_folder(folder: Path) -> None:
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - see path
+
+
+def _fsync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

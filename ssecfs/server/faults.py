@@ -14,6 +14,7 @@
 ``server.run``.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ def _value(text: str, kind: FaultKind, value_text: str) -> float:
     except ValueError:
         value = -1
     is_status = kind is FaultKind.STATUS
-    if (is_status and value not in _CODES) or value < 0:
+    if (is_status and value not in _CODES) or value < 0 or not math.isfinite(value):
         known = f"one of {', '.join(map(str, _CODES))}" if is_status else "a number above 0"
         message = f"{text!r}: {kind.value} must be {known}"
         raise FaultTextError(message)
@@ -124,7 +125,7 @@ def _value(text: str, kind: FaultKind, value_text: str) -> float:
 
 
 def _positive(text: str, number: str) -> int:
-    if not (number.isascii() and number.isdigit() and 0 < int(number) < 10**9):
+    if not (number.isascii() and number.isdigit() and len(number) < 10 and int(number)):  # noqa: PLR2004 - digits
         message = f"{text!r}: {number!r} is not a number above 0"
         raise FaultTextError(message)
     return int(number)

@@ -4,6 +4,7 @@ Imported by ``server.service``, which runs PostObject with what comes out.
 """
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -15,7 +16,7 @@ from ssecfs.server.call import META_PREFIX
 from ssecfs.server.errors import S3Error
 from ssecfs.server.forms import Form
 from ssecfs.server.policies import Policy, parse_policy
-from ssecfs.server.request import MAX_OBJECT_KEY_BYTES, Request
+from ssecfs.server.request import MAX_OBJECT_KEY_BYTES, Request, header_value
 from ssecfs.server.sigv4 import ALGORITHM, UNSIGNED, Signed, signing_key
 from ssecfs.server.tags import checked_tags, tags_of_document
 
@@ -30,6 +31,7 @@ _AS_HEADERS: Final = (
     STATUS_FIELD,
     *REDIRECT_FIELDS,
 )
+_HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _AS_HEADERS_PREFIXES: Final = (META_PREFIX, "x-amz-server-side-encryption", "x-amz-checksum-")
 
 
@@ -92,8 +94,16 @@ class _Limited:
 
 
 def _headers(fields: Mapping[str, str]) -> dict[str, str]:
-    """The headers that the fields stand for."""
-    headers = {name: value for name, value in fields.items() if name in _AS_HEADERS or name.startswith(_AS_HEADERS_PREFIXES)}
+    """The headers that the fields stand for.
+
+    Raises:
+        S3Error: InvalidArgument: no header can be called so, or carry such a value.
+    """
+    meant = {name: value for name, value in fields.items() if name in _AS_HEADERS or name.startswith(_AS_HEADERS_PREFIXES)}
+    bad = next((name for name in meant if not _HEADER_NAME.fullmatch(name)), None)
+    if bad is not None:
+        raise S3Error("InvalidArgument", "A field has a name that no header can have.", ArgumentName=bad)
+    headers = {name: header_value(value) for name, value in meant.items()}
     if "tagging" in fields:
         tags = checked_tags(tags_of_document(fields["tagging"].encode()))
         headers["x-amz-tagging"] = urlencode(tags)

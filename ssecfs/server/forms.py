@@ -81,14 +81,13 @@ class Form:
     async def _feed(self) -> bool:
         raw = await self._receive()
         try:
-            if raw is None:
-                self._parser.finalize()
-                return False
-            self._parser.write(raw)
+            if raw is not None:
+                self._parser.write(raw)
         except FormParserError as error:
-            message = "The body of your POST request is not well-formed multipart/form-data."
-            raise S3Error("MalformedPOSTRequest", message) from error
-        return True
+            raise _malformed() from error
+        if raw is None and self.has_file and not self._is_complete:
+            raise _malformed()
+        return raw is not None
 
     def _begin(self) -> None:
         self._name, self._value = "", bytearray()
@@ -106,10 +105,10 @@ class Form:
         if name == b"content-disposition":
             options = parse_options_header(value)[1]
             self._name = options.get(b"name", b"").decode("utf-8", "replace").lower()
-            if self._name == FILE_FIELD:
+            if self._name == FILE_FIELD and not self.has_file:
                 self.file_name = options.get(b"filename", b"").decode("utf-8", "replace")
-        elif name == b"content-type" and self._name == FILE_FIELD:
-            self.fields.setdefault("content-type", value.decode("latin-1"))
+        elif name == b"content-type" and self._name == FILE_FIELD and not self.has_file:
+            self.fields.setdefault("content-type", value.decode("utf-8", "replace"))
 
     def _headers_end(self) -> None:
         if self._name == FILE_FIELD and not self.has_file:
@@ -138,3 +137,7 @@ class Form:
             raise S3Error(
                 "MaxPostPreDataLengthExceededError", "Your POST request fields preceding the upload file were too large."
             )
+
+
+def _malformed() -> S3Error:
+    return S3Error("MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data.")

@@ -90,13 +90,14 @@ class _Incoming:
         self._receive = receive
         self._idle_s = idle_s
         self._is_asking = is_asking
+        self._has_stalled = False
         self.received = 0
         self.has_ended = False
 
     @property
-    def is_withheld(self) -> bool:
-        """The client waits for 100 Continue, and was not told to go on."""
-        return self._is_asking and not self.received and not self.has_ended
+    def is_hopeless(self) -> bool:
+        """The rest will not come: the client has stalled, or waits for 100 Continue and was not told to go on."""
+        return self._has_stalled or (self._is_asking and not self.received and not self.has_ended)
 
     async def next(self) -> bytes | None:
         """The next piece; None: it has ended.
@@ -111,7 +112,7 @@ class _Incoming:
                     message = await self._receive()
             except TimeoutError:
                 text = "Your socket connection to the server was not read from or written to within the timeout period."
-                self._is_asking = True  # nobody waits for the rest
+                self._has_stalled = True
                 raise S3Error("RequestTimeout", f"{text} Idle connections will be closed.") from None
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
@@ -124,7 +125,7 @@ class _Incoming:
 
     async def drain(self) -> bool:
         """Read the rest of a small body that nobody wanted; tells whether it was small enough."""
-        if self.is_withheld:
+        if self.is_hopeless:
             return False
         begin = self.received
         try:

@@ -5,6 +5,7 @@ Imported by the operations. A piece is sealed chunk by chunk while it arrives; m
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Final
 
 from ssecfs.server.datafiles import DataFiles
@@ -15,6 +16,7 @@ from ssecfs.server.sealed import (
     DamagedError,
     PieceCipher,
     chunk_count,
+    sealed_size,
 )
 
 SEND_CHUNKS: Final = 16
@@ -39,7 +41,8 @@ async def store_piece(files: DataFiles, number: int, data_key: bytes, object_id:
         size = await _seal_stream(descriptor, cipher, pieces)
         files.publish(name, descriptor)
     except BaseException:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108 - a text: see DataFiles
         raise
     finally:
         os.close(descriptor)
@@ -114,9 +117,13 @@ def _open_range(descriptor: int, cipher: PieceCipher, size: int, first: int, las
 
 def _open_piece(files: DataFiles, piece: Piece) -> int:
     try:
-        return os.open(files.path(piece.name), os.O_RDONLY)
+        descriptor = os.open(files.path(piece.name), os.O_RDONLY)
     except FileNotFoundError as error:
         raise DamagedError from error
+    if os.fstat(descriptor).st_size != sealed_size(piece.size):
+        os.close(descriptor)
+        raise DamagedError
+    return descriptor
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

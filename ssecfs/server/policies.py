@@ -4,7 +4,6 @@ Source: "Browser-Based Uploads Using POST", "POST Policy".
 """
 
 import base64
-import binascii
 import calendar
 import json
 import time
@@ -60,7 +59,7 @@ def parse_policy(encoded: str, now_s: float) -> Policy:
         document = json.loads(base64.b64decode(encoded, validate=True))
         expires_s = calendar.timegm(time.strptime(document["expiration"].partition(".")[0].rstrip("Z"), "%Y-%m-%dT%H:%M:%S"))
         conditions = [_condition(item) for item in document["conditions"]]
-    except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise S3Error("InvalidPolicyDocument", "Invalid Policy: Invalid JSON.") from error
     if now_s > expires_s:
         raise S3Error("AccessDenied", "Invalid according to Policy: Policy expired.")

@@ -5,8 +5,9 @@ Imported by the tables, ``server.storage`` and the operations.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 from typing import Any, Final
 
 from ssecfs.server.sealed import Seal
@@ -86,6 +87,12 @@ class StoredObject:
     tags: Mapping[str, str]
     seal: Seal
     pieces: tuple[Piece, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Tell whether the pieces are in order, and together as long as the object; their order is sealed nowhere."""
+        is_ordered = all(before.number < after.number for before, after in pairwise(self.pieces))
+        return is_ordered and self.size == sum(piece.size for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,22 +195,23 @@ def object_from(row: tuple[Any, ...]) -> StoredObject:
 
 def seal_text(seal: Seal) -> str:
     """A seal as text; seal_from is its inverse."""
-    fields = asdict(seal)
-    return json.dumps({name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()})
+    texts = (seal.object_id.hex(), seal.salt.hex(), seal.wrapped.hex(), seal.verifier.hex())
+    return " ".join((*texts, "ssec" if seal.is_ssec else "server"))
 
 
 def seal_from(text: str) -> Seal:
     """A seal from its text."""
-    fields = json.loads(text)
-    object_id, salt, wrapped, verifier = (bytes.fromhex(fields[name]) for name in ("object_id", "salt", "wrapped", "verifier"))
-    return Seal(object_id, salt, wrapped, verifier, bool(fields["is_ssec"]))
+    *texts, owner = text.split(" ")
+    object_id, salt, wrapped, verifier = map(bytes.fromhex, texts)
+    return Seal(object_id, salt, wrapped, verifier, owner == "ssec")
 
 
 def pieces_text(pieces: tuple[Piece, ...]) -> str:
     """Pieces as text; pieces_from is its inverse."""
-    return json.dumps([[piece.name, piece.number, piece.size, piece.salt.hex()] for piece in pieces])
+    return " ".join(f"{piece.name},{piece.number},{piece.size},{piece.salt.hex()}" for piece in pieces)
 
 
 def pieces_from(text: str) -> tuple[Piece, ...]:
     """Pieces from their text."""
-    return tuple(Piece(name, number, size, bytes.fromhex(salt)) for name, number, size, salt in json.loads(text))
+    fields = (item.split(",") for item in text.split(" ") if item)
+    return tuple(Piece(name, int(number), int(size), bytes.fromhex(salt)) for name, number, size, salt in fields)

@@ -13,7 +13,8 @@ from ssecfs.server.errors import S3Error
 MAX_OBJECT_KEY_BYTES: Final = 1024
 MAX_HEADER_BYTES: Final = 16 << 10
 _BUCKET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE: Final = re.compile(r"bytes=(\d{0,30})-(\d{0,30})", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def parse_request(
         raise S3Error("InvalidRequest", "Your request header section exceeds the maximum allowed size.")
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw_headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip()
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     path = _decode(raw_path)
     bucket, _, object_key = path.removeprefix("/").partition("/")
@@ -79,6 +80,17 @@ def parse_request(
         object_key=object_key,
         is_secure=is_secure,
     )
+
+
+def header_value(text: str) -> str:
+    """A text from elsewhere as a header would have brought it: its UTF-8 bytes, read as Latin-1.
+
+    Raises:
+        S3Error: InvalidArgument: no header can carry it.
+    """
+    if _CONTROL.search(text):
+        raise S3Error("InvalidArgument", "A value contains characters that no header can carry.")
+    return text.encode().decode("latin-1")
 
 
 def parse_range(text: str | None, size: int) -> tuple[int, int] | None:

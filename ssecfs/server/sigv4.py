@@ -7,6 +7,7 @@ Source: "Authenticating Requests (AWS Signature Version 4)".
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -18,6 +19,7 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 STREAMING: Final = "STREAMING-"
 _SAFE: Final = "-._~"
+_BLANKS: Final = re.compile("[ \t]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def canonical_request(request: Request, names: list[str], payload_hash: str) -> 
         (quote(name, safe=_SAFE), quote(value, safe=_SAFE)) for name, value in request.query if name != "X-Amz-Signature"
     )
     query = "&".join(f"{name}={value}" for name, value in encoded)
-    headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in names)
+    headers = "".join(f"{name}:{_BLANKS.sub(' ', request.headers.get(name, ''))}\n" for name in names)
     text = "\n".join((request.method, path, query, headers, ";".join(names), payload_hash))
     return text.encode("latin-1")  # as the bytes of the headers were read
 

@@ -17,7 +17,7 @@ async def post_object(call: Call) -> Response:
     place = f"{call.request.raw_path.rstrip('/')}/{quote(call.object_key)}"
     headers = stored.headers | {"location": place}
     target = next((found for name in REDIRECT_FIELDS if (found := call.header(name))), "")
-    if urlsplit(target).scheme in {"http", "https"}:
+    if _is_web_address(target):
         return Response(303, headers | {"location": _with_result(target, call, headers["etag"])})
     status = _STATUSES.get(call.header(STATUS_FIELD) or "", 204)
     if status != 201:  # noqa: PLR2004 - HTTP
@@ -29,6 +29,13 @@ async def post_object(call: Call) -> Response:
         ("ETag", headers["etag"]),
     ]
     return document("PostResponse", tree, 201, headers)
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        return urlsplit(text).scheme in {"http", "https"}
+    except ValueError:
+        return False
 
 
 def _with_result(target: str, call: Call, etag: str) -> str:

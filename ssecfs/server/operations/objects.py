@@ -8,7 +8,7 @@ from ssecfs.server.conditions import check_read, check_write
 from ssecfs.server.errors import S3Error
 from ssecfs.server.pieces import read_pieces, store_piece
 from ssecfs.server.records import Kind, Piece, StoredObject
-from ssecfs.server.request import parse_range
+from ssecfs.server.request import header_value, parse_range
 from ssecfs.server.response import Response, http_time
 from ssecfs.server.sealed import Seal
 from ssecfs.server.tags import tags_of_header
@@ -161,7 +161,7 @@ def _shown_headers(call: Call, stored: StoredObject, data_key: bytes, *, is_whol
     for name in OVERRIDABLE:
         override = call.request.parameter(f"response-{name}")
         if override is not None:
-            headers[name] = override
+            headers[name] = header_value(override)
     return headers
 
 

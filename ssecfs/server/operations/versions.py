@@ -43,7 +43,8 @@ def _start(call: Call, key_marker: str, version_marker: str) -> tuple[str, int]:
     if marked is not None:
         return key_marker, marked.sequence
     # It was deleted since; version ids are sequences.
-    return key_marker, int(version_marker) if version_marker.isascii() and version_marker.isdigit() else 0
+    is_number = version_marker.isascii() and version_marker.isdigit() and len(version_marker) < 20  # noqa: PLR2004 - digits
+    return key_marker, int(version_marker) if is_number else 0
 
 
 def _find(call: Call, start: tuple[str, int], limit: int) -> _Page:
