@@ -75,6 +75,9 @@ KEYFILE: Final = Option(
     "keyfile", Kind.PATH, "FILE", "file with the customer key; made by ssecfs keygen; readable by you alone"
 )
 CONFIG: Final = Option("config", Kind.PATH, "FILE", "TOML file with options", "~/.config/ssecfs/config.toml, /etc/ssecfs.toml")
+LOG_LEVEL: Final = Option(
+    "log-level", Kind.TEXT, "LEVEL", "what to log", "warning", choices=("debug", "info", "warning", "error")
+)
 
 CONNECTION: Final = (
     Option("endpoint-url", Kind.TEXT, "URL", "S3 endpoint, https (http only to loopback, with --allow-http)", "AWS"),
@@ -94,7 +97,7 @@ MOUNTING: Final = (
     Option("read-only", Kind.SWITCH, "", "refuse every change"),
     Option("allow-other", Kind.SWITCH, "", "let other users see the mount; modes and owners still decide"),
     Option("log-file", Kind.PATH, "FILE", "where to log", "standard error with -f, else ssecfs.log in the cache directory"),
-    Option("log-level", Kind.TEXT, "LEVEL", "what to log", "warning", choices=("debug", "info", "warning", "error")),
+    LOG_LEVEL,
     Option("foreground", Kind.SWITCH, "", "stay in the foreground", short="f"),
     CONFIG,
 )
@@ -112,6 +115,7 @@ SERVING: Final = (
     Option("fault", Kind.MANY, "RULE", "misbehave, for example status=503,every=20; ssecfs-server(1) has the rules"),
     Option("idle-timeout", Kind.SECONDS, "SECONDS", "disconnect a client that neither sends nor reads for so long", "60"),
     Option("request-log", Kind.PATH, "FILE", "write a line of JSON for each request"),
+    LOG_LEVEL,
 )
 
 COMMANDS: Final = (

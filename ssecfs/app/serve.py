@@ -10,47 +10,51 @@ from ssecfs.app.config import values_of
 from ssecfs.app.options import Value
 from ssecfs.errors import ConfigError, StartupError
 from ssecfs.log import set_up_logging
+from ssecfs.server.credentials import credentials_from
 from ssecfs.server.options import Durability, HttpKeys, ServerOptions, Tls
-from ssecfs.server.run import ServerStartError
+from ssecfs.server.run import BadOptionError, ServerStartError
 from ssecfs.server.run import run as run_server
 
 
 def run(arguments: Mapping[str, str | list[str]]) -> int:
     """Serve until a signal ends it."""
-    options = server_options(arguments)
-    set_up_logging(logging.WARNING, None, ())
+    options, log_level = server_options(arguments)
+    set_up_logging(log_level, None, ())
     try:
         run_server(options, lambda url: announce(options, url))
+    except BadOptionError as error:
+        raise ConfigError(str(error)) from error
     except ServerStartError as error:
         raise StartupError(str(error)) from error
     return 0
 
 
-def server_options(arguments: Mapping[str, str | list[str]]) -> ServerOptions:
-    """The options of the server from the command line.
+def server_options(arguments: Mapping[str, str | list[str]]) -> tuple[ServerOptions, int]:
+    """The options of the server from the command line, and the level of its log.
 
     Raises:
         ConfigError: they make no sense.
     """
     texts = {name: value for name, value in arguments.items() if isinstance(value, str) and name != "dir"}
-    values = values_of("serve", texts)
+    values = values_of("serve", texts) | {name: tuple(given) for name, given in arguments.items() if isinstance(given, list)}
     host, port = parse_listen(str(values.get("listen", "127.0.0.1:9000")))
     tls, certificate = _parse_tls(str(values.get("tls", "auto")))
-    return ServerOptions(
+    options = ServerOptions(
         directory=Path(str(arguments["dir"])).expanduser().absolute(),
         host=host,
         port=port,
         tls=tls,
         certificate=certificate,
-        buckets=_many(arguments, "bucket"),
+        buckets=_many(values, "bucket"),
         profile=str(values.get("profile", "ovh")),
         credentials_file=_path(values.get("credentials")),
         durability=Durability.POWER_CUT if values.get("fsync") else Durability.KILL,
-        faults=_many(arguments, "fault"),
+        faults=_many(values, "fault"),
         http_keys=HttpKeys(str(values.get("http-keys", "allow"))),
-        idle_s=_seconds(values.get("idle-timeout")),
+        idle_s=_idle(values),
         request_log=_path(values.get("request-log")),
     )
+    return options, logging.getLevelNamesMapping()[str(values.get("log-level", "warning")).upper()]
 
 
 def announce(options: ServerOptions, url: str) -> None:
@@ -62,7 +66,7 @@ def announce(options: ServerOptions, url: str) -> None:
         lines.append(f"certificate (what clients must trust): {certificate}")
         environment = f"AWS_CA_BUNDLE={certificate} "
     credentials = options.credentials_file or options.directory / "credentials"
-    if options.credentials_file is not None or not os.environ.get("AWS_ACCESS_KEY_ID"):
+    if options.credentials_file is not None or credentials_from(os.environ) is None:
         lines.append(f"access keys: {credentials}")
         environment += f"AWS_SHARED_CREDENTIALS_FILE={credentials} "
     lines.append(f"try: {environment}aws --endpoint-url {url} --region us-east-1 s3 ls")
@@ -77,7 +81,7 @@ def parse_listen(text: str) -> tuple[str, int]:
         ConfigError: it is something else.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the last port
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:  # noqa: PLR2004 - the last port
         message = f"--listen {text}: write HOST:PORT, for example 127.0.0.1:9000"
         raise ConfigError(message)
     return host.strip("[]"), int(port)
@@ -94,13 +98,17 @@ def _parse_tls(text: str) -> tuple[Tls, tuple[Path, Path] | None]:
     return Tls.FILES, paths
 
 
-def _many(arguments: Mapping[str, str | list[str]], name: str) -> tuple[str, ...]:
-    given = arguments.get(name, [])
-    return tuple(given) if isinstance(given, list) else ()
+def _many(values: Mapping[str, Value], name: str) -> tuple[str, ...]:
+    given = values.get(name, ())
+    return given if isinstance(given, tuple) else ()
 
 
-def _seconds(value: Value | None) -> float:
-    return min(value, 86400.0) if isinstance(value, float) else 60.0
+def _idle(values: Mapping[str, Value]) -> float:
+    idle_s = values.get("idle-timeout", 60.0)
+    if not isinstance(idle_s, float) or idle_s <= 0:
+        message = "--idle-timeout must be more than 0 seconds"
+        raise ConfigError(message)
+    return min(idle_s, 86400.0)
 
 
 def _path(value: Value | None) -> Path | None:

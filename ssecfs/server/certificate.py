@@ -19,7 +19,7 @@ LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def load_or_make_certificate(folder: Path, host: str) -> tuple[Path, Path]:
-    """The certificate and private key in a folder; made if they are missing.
+    """The certificate and private key in a folder; made if they are missing, do not belong together, or name another host.
 
     Args:
         folder: made if missing.
@@ -29,7 +29,7 @@ def load_or_make_certificate(folder: Path, host: str) -> tuple[Path, Path]:
         Paths of the PEM certificate (what a client names as its CA bundle) and of the PEM private key.
     """
     certificate_file, private_key_file = folder / "cert.pem", folder / "key.pem"
-    if certificate_file.exists() and private_key_file.exists():
+    if _is_usable(certificate_file, private_key_file, host):
         return certificate_file, private_key_file
     folder.mkdir(mode=0o700, exist_ok=True)
     private_key = ec.generate_private_key(ec.SECP256R1())
@@ -53,6 +53,16 @@ def load_or_make_certificate(folder: Path, host: str) -> tuple[Path, Path]:
     _write(private_key_file, key_pem)
     _write(certificate_file, certificate.public_bytes(serialization.Encoding.PEM))
     return certificate_file, private_key_file
+
+
+def _is_usable(certificate_file: Path, private_key_file: Path, host: str) -> bool:
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        private_key = serialization.load_pem_private_key(private_key_file.read_bytes(), None)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (FileNotFoundError, TypeError, ValueError, x509.ExtensionNotFound):
+        return False
+    return set(_alternatives(host)) <= set(names) and certificate.public_key() == private_key.public_key()
 
 
 def _alternatives(host: str) -> list[x509.GeneralName]:

@@ -21,13 +21,19 @@ def accepted_credentials(directory: Path, credentials_file: Path | None, environ
     Raises:
         CredentialsFileError: the file is missing or makes no sense.
     """
-    access_key_id, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
-    if access_key_id and secret and credentials_file is None:
-        return {access_key_id: secret}
+    given = credentials_from(environment)
+    if given is not None and credentials_file is None:
+        return given
     path = credentials_file or directory / "credentials"
     if credentials_file is None and not path.exists():
         _make(path)
     return _load(path)
+
+
+def credentials_from(environment: Mapping[str, str]) -> dict[str, str] | None:
+    """The pair in the environment; None: there is none, or only half of one."""
+    access_key_id, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    return {access_key_id: secret} if access_key_id and secret else None
 
 
 def _load(path: Path) -> dict[str, str]:
@@ -58,5 +64,8 @@ def _make(path: Path) -> None:
         f"aws_access_key_id = SSECFS{secrets.token_hex(7).upper()}\n"
         f"aws_secret_access_key = {secrets.token_urlsafe(30)}\n"
     )
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
+    new.rename(path)

@@ -5,13 +5,13 @@
     latency=SECONDS   answers come later
     status=CODE       an error of that HTTP status instead of an answer; nothing is done
     throttle=N        more than N requests in a second: 503 SlowDown
-    reset             the connection is reset in the middle of the body, the client's or the server's
+    reset             the connection is reset in the middle of the client's body, else of the answer's, else before the answer
     short             the answer's body ends in the middle, with an orderly end of the connection
     lost-answer       everything is done, and the connection is reset instead of an answer
     error-in-200      copies and completions answer 200, and the body says that they failed; nothing is done
 
-``every=N`` takes every N-th request that fits; ``count=N`` stops after N faults. Imported by ``server.service`` and
-``server.run``.
+``every=N`` takes every N-th request that fits; ``count=N`` stops after N faults. Imported by ``server.service``,
+``server.run`` and the run-time control.
 """
 
 import math
@@ -26,7 +26,16 @@ from ssecfs.server.errors import S3Error
 LATE_FAILING: Final = frozenset({"CopyObject", "UploadPartCopy", "CompleteMultipartUpload"})
 """Operations that may answer 200 before they know whether they succeed."""
 
-_CODES: Final = {
+OPERATIONS: Final = LATE_FAILING | {
+    "AbortMultipartUpload", "CreateBucket", "CreateMultipartUpload", "DeleteBucket", "DeleteBucketEncryption", "DeleteObject",
+    "DeleteObjectTagging", "DeleteObjects", "GetBucketEncryption", "GetBucketLocation", "GetBucketVersioning", "GetObject",
+    "GetObjectAttributes", "GetObjectTagging", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads",
+    "ListObjectVersions", "ListObjects", "ListObjectsV2", "ListParts", "PostObject", "PutBucketEncryption",
+    "PutBucketVersioning", "PutObject", "PutObjectTagging", "UploadPart",
+}  # fmt: skip
+"""What a rule may be about: all operations but the control of the faults themselves."""
+
+STATUS_CODES: Final = {
     400: "RequestTimeout",
     403: "AccessDenied",
     404: "NoSuchKey",
@@ -80,6 +89,12 @@ class Fault:
             return False
         return self.operation in {"", operation}
 
+    def __str__(self) -> str:
+        """The text of the rule; parse_fault is its inverse."""
+        settings = {"every": self.every if self.every > 1 else "", "count": self.count or "", "operation": self.operation}
+        value = f"={self.value}".removesuffix(".0") if self.kind in _WITH_VALUE else ""
+        return "".join([self.kind.value, value, *(f",{name}={given}" for name, given in settings.items() if given)])
+
 
 def parse_fault(text: str) -> Fault:
     """Parse one rule.
@@ -102,12 +117,17 @@ def parse_fault(text: str) -> Fault:
     if unknown:
         message = f"{text!r}: {unknown[0]!r} is none of every, count and operation"
         raise FaultTextError(message)
+    operation = settings.get("operation", "")
+    known = LATE_FAILING if kind is FaultKind.ERROR_IN_200 else OPERATIONS
+    if "operation" in settings and operation not in known:
+        message = f"{text!r}: {name} knows no operation {operation!r}; there are: {', '.join(sorted(known))}"
+        raise FaultTextError(message)
     return Fault(
         kind,
         _value(text, kind, value_text) if value_text else 0,
         _positive(text, settings.get("every", "1")),
         _positive(text, settings["count"]) if "count" in settings else 0,
-        settings.get("operation", ""),
+        operation,
     )
 
 
@@ -117,8 +137,8 @@ def _value(text: str, kind: FaultKind, value_text: str) -> float:
     except ValueError:
         value = -1
     is_status = kind is FaultKind.STATUS
-    if (is_status and value not in _CODES) or value < 0 or not math.isfinite(value):
-        known = f"one of {', '.join(map(str, _CODES))}" if is_status else "a number above 0"
+    if (is_status and value not in STATUS_CODES) or value <= 0 or not math.isfinite(value):
+        known = f"one of {', '.join(map(str, STATUS_CODES))}" if is_status else "a number above 0"
         message = f"{text!r}: {kind.value} must be {known}"
         raise FaultTextError(message)
     return value
@@ -133,7 +153,7 @@ def _positive(text: str, number: str) -> int:
 
 def status_error(status: int) -> S3Error:
     """The error that a status stands for."""
-    error = S3Error(_CODES[status], "This error was asked for.")
+    error = S3Error(STATUS_CODES[status], "This error was asked for.")
     error.status = status
     return error
 
@@ -145,17 +165,13 @@ def throttling_error() -> S3Error:
 
 @dataclass(slots=True)
 class _Counted:
+    """A rule, and what it has seen: of all requests that fit, and, for throttling, of those in the current second."""
+
     fault: Fault
     seen: int = 0
     done: int = 0
-
-
-@dataclass(slots=True)
-class _Window:
-    """Requests in the current second."""
-
-    began_s: float = 0
-    requests: int = 0
+    second_began_s: float = -math.inf
+    in_this_second: int = 0
 
 
 @dataclass(slots=True)
@@ -164,7 +180,6 @@ class Faults:
 
     clock: Callable[[], float] = time.monotonic
     _rules: list[_Counted] = field(default_factory=list)
-    _window: _Window = field(default_factory=_Window)
 
     @property
     def rules(self) -> list[Fault]:
@@ -186,14 +201,14 @@ class Faults:
         counted.seen += 1
         if counted.seen % fault.every:
             return False
-        if fault.kind is FaultKind.THROTTLE and not self._is_too_fast(fault.value):
+        if fault.kind is FaultKind.THROTTLE and not self._is_too_fast(counted):
             return False
         counted.done += 1
         return True
 
-    def _is_too_fast(self, limit: float) -> bool:
+    def _is_too_fast(self, counted: _Counted) -> bool:
         now_s = self.clock()
-        if now_s - self._window.began_s >= 1:
-            self._window = _Window(now_s)
-        self._window.requests += 1
-        return self._window.requests > limit
+        if now_s - counted.second_began_s >= 1:
+            counted.second_began_s, counted.in_this_second = now_s, 0
+        counted.in_this_second += 1
+        return counted.in_this_second > counted.fault.value

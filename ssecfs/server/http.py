@@ -42,28 +42,26 @@ class Application:
         if scope["type"] != "http":
             return
         began = time.monotonic()
-        is_asking = any(name == b"expect" for name, _ in scope["headers"])
-        incoming = _Incoming(receive, self._idle_s, is_asking=is_asking)
+        incoming = _Incoming(receive, self._idle_s, {name for name, _ in scope["headers"]})
         connection: Connection = scope["state"][CONNECTION]
-        try:
-            request, answer = await self._answer(scope, incoming)
-            outgoing = _Outgoing(send, connection, self._idle_s)
-            sent = await outgoing.send(answer, incoming, has_body=scope["method"] != "HEAD")
-        except ClientGoneError:
-            return
-        if outgoing.is_cut:
+        request, answer = await self._answer(scope, incoming)
+        outgoing = _Outgoing(send, connection, self._idle_s)
+        ending = await outgoing.send(answer, incoming, has_body=scope["method"] != "HEAD")
+        if ending in {Ending.SHORT, Ending.RESET, Ending.LOST}:
             await incoming.wait_for_end()
+        LOGGER.debug("request %s: %s: %s %s", answer.request_id, answer.operation, answer.response.status, answer.code)
         self._log.note(
+            request_id=answer.request_id,
             operation=answer.operation,
             method=scope["method"],
             bucket=request.bucket if request else "",
             object_key=request.object_key if request else "",
             status=answer.response.status,
             code=answer.code,
-            ending=answer.ending.value,
+            ending=ending.value,
             range=request.headers.get("range", "") if request else "",
             bytes_in=incoming.received,
-            bytes_out=sent,
+            bytes_out=outgoing.sent,
             seconds=round(time.monotonic() - began, 6),
         )
 
@@ -86,13 +84,13 @@ class Application:
 class _Incoming:
     """The body of a request, as it arrives."""
 
-    def __init__(self, receive: Callable[[], Awaitable[Message]], idle_s: float, *, is_asking: bool) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[Message]], idle_s: float, header_names: set[bytes]) -> None:
         self._receive = receive
         self._idle_s = idle_s
-        self._is_asking = is_asking
+        self._is_asking = b"expect" in header_names
         self._has_stalled = False
         self.received = 0
-        self.has_ended = False
+        self.has_ended = not header_names & {b"content-length", b"transfer-encoding"}
 
     @property
     def is_hopeless(self) -> bool:
@@ -143,75 +141,78 @@ class _Incoming:
 
 
 class _Outgoing:
-    """The answer to a request. Owns: whether the connection was cut."""
+    """The answer to a request. Owns: how many bytes of its body are sent."""
 
     def __init__(self, send: Send, connection: Connection, idle_s: float) -> None:
         self._send = send
         self._connection = connection
         self._idle_s = idle_s
-        self.is_cut = False
+        self.sent = 0
 
-    async def send(self, answer: Answer, incoming: _Incoming, *, has_body: bool) -> int:
-        """Send an answer; gives the number of body bytes."""
-        if answer.ending is Ending.LOST:
-            return self._cut(Ending.LOST)
-        response = answer.response
-        body = response.body
+    async def send(self, answer: Answer, incoming: _Incoming, *, has_body: bool) -> Ending:
+        """Send an answer; gives how it ended, which damage or the client may decide."""
+        response, body, ending = answer.response, answer.response.body, answer.ending
         length = response.length if response.length is not None else len(body) if isinstance(body, bytes) else 0
+        has_body = has_body and bool(length)
+        if ending is Ending.RESET and response.status and not has_body:
+            ending = Ending.LOST
+        if ending in {Ending.GONE, Ending.LOST} or not response.status:
+            return self._cut(ending)
         headers = response.headers | {"x-amz-request-id": answer.request_id, "server": "ssecfs"}
         if response.status not in {204, 304}:
             headers["content-length"] = str(length)
-        if not incoming.has_ended and not await incoming.drain():
-            headers["connection"] = "close"
+        try:
+            if not incoming.has_ended and not await incoming.drain():
+                headers["connection"] = "close"
+        except ClientGoneError:
+            return Ending.GONE
         raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": response.status, "headers": raw_headers})
-        if not has_body or not length:
+        if not has_body:
             await self._send({"type": "http.response.body", "body": b""})
-            return 0
-        if answer.ending is not Ending.WHOLE:
-            return await self._send_half(body, length, answer.ending)
+            return Ending.WHOLE
+        if ending is not Ending.WHOLE:
+            return await self._send_half(body, length, ending)
         if isinstance(body, bytes):
             await self._send({"type": "http.response.body", "body": body})
-            return len(body)
+            self.sent = length
+            return Ending.WHOLE
         return await self._send_pieces(body, length)
 
-    async def _send_pieces(self, pieces: AsyncIterator[bytes], length: int) -> int:
+    async def _send_pieces(self, pieces: AsyncIterator[bytes], length: int) -> Ending:
         """Send a body piece by piece; what cannot be sent whole ends with a reset, never with an end that looks orderly."""
-        sent = 0
         try:
             async for piece in pieces:
                 if self._connection.is_closing:
-                    return sent
-                sent += len(piece)
+                    return Ending.GONE
                 async with asyncio.timeout(self._idle_s):
-                    await self._send({"type": "http.response.body", "body": piece, "more_body": sent < length})
+                    is_last = self.sent + len(piece) >= length
+                    await self._send({"type": "http.response.body", "body": piece, "more_body": not is_last})
+                self.sent += len(piece)
         except DamagedError:
             LOGGER.exception("stored data is damaged in the middle of a body")
             return self._cut(Ending.RESET)
         except TimeoutError:
             return self._cut(Ending.RESET)
-        return sent
+        return Ending.WHOLE
 
-    async def _send_half(self, body: bytes | AsyncIterator[bytes], length: int, ending: Ending) -> int:
-        sent = 0
+    async def _send_half(self, body: bytes | AsyncIterator[bytes], length: int, ending: Ending) -> Ending:
         pieces = _once(body) if isinstance(body, bytes) else body
         async for piece in pieces:
-            part = piece[: length // 2 - sent]
-            sent += len(part)
+            part = piece[: length // 2 - self.sent]
             if part:
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
-            if sent >= length // 2:
+            self.sent += len(part)
+            if self.sent >= length // 2:
                 break
-        self._cut(ending)
-        return sent
+        return self._cut(ending)
 
-    def _cut(self, ending: Ending) -> int:
-        self.is_cut = True
+    def _cut(self, ending: Ending) -> Ending:
         if ending is Ending.SHORT:
             self._connection.close()
-        else:
+        elif ending is not Ending.GONE:
             self._connection.reset()
-        return 0
+        return ending
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -69,7 +69,7 @@ def parse_request(
     bucket, _, object_key = path.removeprefix("/").partition("/")
     if len(object_key.encode()) > MAX_OBJECT_KEY_BYTES:
         raise S3Error("KeyTooLongError", "Your key is too long", MaxSizeAllowed=str(MAX_OBJECT_KEY_BYTES))
-    if bucket and not _BUCKET_NAME.fullmatch(bucket):
+    if bucket and not is_bucket_name(bucket):
         raise S3Error("InvalidBucketName", "The specified bucket is not valid.", BucketName=bucket)
     return Request(
         method=method,
@@ -80,6 +80,11 @@ def parse_request(
         object_key=object_key,
         is_secure=is_secure,
     )
+
+
+def is_bucket_name(text: str) -> bool:
+    """Tell whether a bucket may be called so."""
+    return _BUCKET_NAME.fullmatch(text) is not None
 
 
 def header_value(text: str) -> str:

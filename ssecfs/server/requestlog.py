@@ -14,7 +14,9 @@ class RequestLog:
     """Appends lines to a file, each at once. Owns: the file."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open the file; None: keep no log."""
+        """Open the file; None: keep no log. It names objects, so that a new one is private."""
+        if path is not None:
+            path.touch(mode=0o600)
         self._file = path.open("a", encoding="utf-8", buffering=1) if path is not None else None
 
     def __enter__(self) -> Self:

@@ -1,18 +1,21 @@
 """Start the server and serve until SIGTERM or SIGINT.
 
-Imported by ``app.serve`` and ``server.__main__``.
+Imported by ``app.serve``.
 """
 
-import asyncio
 import fcntl
 import ipaddress
 import os
 import signal
 import socket
+import sqlite3
+import ssl
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from ssecfs.server.certificate import load_or_make_certificate
 from ssecfs.server.connections import Protocol
@@ -21,6 +24,7 @@ from ssecfs.server.faults import Faults, FaultTextError, parse_fault
 from ssecfs.server.http import Application
 from ssecfs.server.options import ServerOptions, Tls
 from ssecfs.server.profiles import PROFILES
+from ssecfs.server.request import is_bucket_name
 from ssecfs.server.requestlog import RequestLog
 from ssecfs.server.service import Service
 from ssecfs.server.storage import Storage
@@ -28,6 +32,10 @@ from ssecfs.server.storage import Storage
 
 class ServerStartError(Exception):
     """The server cannot start; the message says why and what to do."""
+
+
+class BadOptionError(ServerStartError):
+    """An option makes no sense."""
 
 
 def run(options: ServerOptions, on_ready: Callable[[str], None]) -> None:
@@ -40,46 +48,63 @@ def run(options: ServerOptions, on_ready: Callable[[str], None]) -> None:
     Raises:
         ServerStartError: nothing was served.
     """
-    if options.profile not in PROFILES:
-        message = f"there is no profile {options.profile!r}; there are: {', '.join(sorted(PROFILES))}"
-        raise ServerStartError(message)
-    if options.tls is Tls.OFF and not _is_loopback(options.host):
-        message = f"without TLS only loopback is served, not {options.host}: customer keys would travel in the clear"
-        raise ServerStartError(message)
-    faults = Faults()
-    try:
-        faults.replace([parse_fault(text) for text in options.faults])
-        options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = _lock(options.directory)
-        secrets = accepted_credentials(options.directory, options.credentials_file, os.environ)
-        listener = _listen(options.host, options.port)
-    except (CredentialsFileError, FaultTextError) as error:
-        raise ServerStartError(str(error)) from None
-    except OSError as error:
-        message = f"cannot serve {options.directory} on {options.host}:{options.port}: {error.strerror or error}"
-        raise ServerStartError(message) from error
-    storage = Storage(options.directory, options.durability)
-    try:
-        for bucket in options.buckets:
-            storage.buckets.create(bucket)
+    faults = _checked(options)
+    with ExitStack() as stack:
+        try:
+            options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.callback(os.close, _lock(options.directory))
+            secrets = accepted_credentials(options.directory, options.credentials_file, os.environ)
+            listener = stack.enter_context(_listen(options.host, options.port))
+            storage = stack.enter_context(closing(Storage(options.directory, options.durability)))
+            for bucket in options.buckets:
+                storage.buckets.create(bucket)
+            log = stack.enter_context(RequestLog(options.request_log))
+            service = Service(storage, PROFILES[options.profile], secrets, faults, options.http_keys)
+            config = _config(Application(service, log, options.idle_s), options)
+        except CredentialsFileError as error:
+            raise ServerStartError(str(error)) from None
+        except OSError as error:
+            place = f": {error.filename}" if error.filename else ""
+            message = f"cannot serve {options.directory} on {options.host}:{options.port}: {error.strerror or error}{place}"
+            raise ServerStartError(message) from error
+        except sqlite3.Error as error:
+            message = f"the index of {options.directory} cannot be used: {error}"
+            raise ServerStartError(message) from error
         for number in (signal.SIGINT, signal.SIGTERM):
             # uvicorn stops at these, then raises them once more for whoever was there before.
             signal.signal(number, lambda *_: None)
-        with RequestLog(options.request_log) as log:
-            service = Service(storage, PROFILES[options.profile], secrets, faults, options.http_keys)
-            application = Application(service, log, options.idle_s)
-            asyncio.run(_serve(_config(application, options), listener, on_ready))
-    finally:
-        storage.close()
-        os.close(lock)
+        uvloop.run(_serve(config, listener, on_ready))
+
+
+def _checked(options: ServerOptions) -> Faults:
+    """The faults that options ask for, after a look at what needs no file.
+
+    Raises:
+        BadOptionError: an option makes no sense.
+    """
+    if options.profile not in PROFILES:
+        message = f"there is no profile {options.profile!r}; there are: {', '.join(sorted(PROFILES))}"
+        raise BadOptionError(message)
+    if options.tls is Tls.OFF and not _is_loopback(options.host):
+        message = f"without TLS only loopback is served, not {options.host}: customer keys would travel in the clear"
+        raise BadOptionError(message)
+    for bucket in options.buckets:
+        if not is_bucket_name(bucket):
+            message = f"{bucket!r} is no name for a bucket: 3 to 63 of a-z, 0-9, dots and dashes"
+            raise BadOptionError(message)
+    faults = Faults()
+    try:
+        faults.replace([parse_fault(text) for text in options.faults])
+    except FaultTextError as error:
+        raise BadOptionError(str(error)) from None
+    return faults
 
 
 def _config(application: Application, options: ServerOptions) -> uvicorn.Config:
     certificate, private_key = _certificate(options)
-    return uvicorn.Config(
+    config = uvicorn.Config(
         application,
         http=Protocol,
-        loop="uvloop",
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -93,6 +118,12 @@ def _config(application: Application, options: ServerOptions) -> uvicorn.Config:
         ssl_certfile=certificate,
         ssl_keyfile=private_key,
     )
+    try:
+        config.load()
+    except ssl.SSLError as error:
+        message = f"{certificate} and {private_key} are no certificate and its private key, in PEM: {error.reason}"
+        raise BadOptionError(message) from error
+    return config
 
 
 async def _serve(config: uvicorn.Config, listener: socket.socket, on_ready: Callable[[str], None]) -> None:

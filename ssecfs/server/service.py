@@ -31,12 +31,17 @@ LOGGER: Final = logging.getLogger(__name__)
 
 
 class Ending(Enum):
-    """How an answer ends."""
+    """How an answer ends; the values are those of the request log."""
 
     WHOLE = "whole"
-    SHORT = "in the middle of the body"
-    RESET = "reset in the middle of the body"
-    LOST = "reset before its first byte"
+    SHORT = "short"
+    """In order, in the middle of its body."""
+    RESET = "reset"
+    """By a reset, in the middle of the client's body or of its own."""
+    LOST = "lost"
+    """By a reset, before its first byte."""
+    GONE = "gone"
+    """The client left."""
 
 
 _ENDINGS: Final = {
@@ -71,7 +76,7 @@ class Service:
         self._http_keys = http_keys
 
     async def answer(self, request: Request, receive: Receive) -> Answer:
-        """Answer one request; never raises but for a client that is gone."""
+        """Answer one request; never raises. The answer to a client that is gone has status 0 and is not sent."""
         request_id = os.urandom(8).hex().upper()
         operation, ending = "Unknown", Ending.WHOLE
         try:
@@ -87,9 +92,9 @@ class Service:
         except S3Error as error:
             return Answer(_refusal(request, error, request_id), operation, request_id, error.code, ending)
         except NotModified as answer:
-            return Answer(Response(304, {"etag": answer.etag}), operation, request_id, "", ending)
+            response = Response(304, {"etag": answer.etag})
         except ClientGoneError:
-            raise
+            return Answer(Response(0), operation, request_id, ending=Ending.GONE)
         except DamagedError:
             LOGGER.exception("request %s: stored data is damaged", request_id)
             return _failure(request, operation, request_id, "The stored object is damaged.")
@@ -124,9 +129,8 @@ async def _misbehave(request: Request, receive: Receive, due: list[Fault]) -> An
         S3Error: asked for.
     """
     kinds = {fault.kind for fault in due}
+    await asyncio.sleep(sum(fault.value for fault in due if fault.kind is FaultKind.LATENCY))
     for fault in due:
-        if fault.kind is FaultKind.LATENCY:
-            await asyncio.sleep(fault.value)
         if fault.kind is FaultKind.STATUS:
             raise status_error(int(fault.value))
         if fault.kind is FaultKind.THROTTLE:
@@ -135,13 +139,19 @@ async def _misbehave(request: Request, receive: Receive, due: list[Fault]) -> An
         error = S3Error("InternalError", "We encountered an internal error. Please try again.")
         body = error_document(error, request.raw_path, "")
         return Answer(Response(200, {"content-type": "application/xml"}, body), "", "", error.code)
-    length = request.headers.get("content-length", "0")
-    if FaultKind.RESET in kinds and length.isdigit() and int(length) > 0:
+    length = _announced_length(request)
+    if FaultKind.RESET in kinds and length:
         received = 0
-        while received < int(length) // 2 and (piece := await receive()) is not None:
+        while received < length // 2 and (piece := await receive()) is not None:
             received += len(piece)
-        return Answer(Response(500), "", "", "", Ending.LOST)
+        return Answer(Response(0), "", "", "", Ending.RESET)
     return None
+
+
+def _announced_length(request: Request) -> int:
+    """Bytes of the client's body; a body that HTTP cuts in chunks may still say how long it is decoded."""
+    text = request.headers.get("content-length") or request.headers.get("x-amz-decoded-content-length") or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 30 else 0  # noqa: PLR2004 - digits of any number
 
 
 def _has_customer_key(request: Request) -> bool:
@@ -159,6 +169,8 @@ async def _primed(response: Response) -> Response:
         return response
     pieces = response.body
     first = await anext(pieces, b"")
+    if len(first) == response.length:
+        return Response(response.status, response.headers, first)
 
     async def rest() -> AsyncIterator[bytes]:
         yield first

@@ -4,7 +4,7 @@ from typing import Final
 
 from ssecfs.server.call import Call
 from ssecfs.server.errors import S3Error
-from ssecfs.server.faults import Fault, FaultTextError, parse_fault
+from ssecfs.server.faults import FaultTextError, parse_fault
 from ssecfs.server.response import Response
 
 MAX_TEXT_BYTES: Final = 64 << 10
@@ -12,7 +12,7 @@ MAX_TEXT_BYTES: Final = 64 << 10
 
 async def get_faults(call: Call) -> Response:
     """Show the rules in force."""
-    text = "".join(f"{_shown(fault)}\n" for fault in call.faults.rules)
+    text = "".join(f"{fault}\n" for fault in call.faults.rules)
     return Response(200, {"content-type": "text/plain"}, text.encode())
 
 
@@ -30,11 +30,3 @@ async def delete_faults(call: Call) -> Response:
     """End all faults."""
     call.faults.replace([])
     return Response(204)
-
-
-def _shown(fault: Fault) -> str:
-    settings = [f"{fault.kind.value}={fault.value:g}" if fault.value else fault.kind.value]
-    settings += [f"every={fault.every}"] if fault.every > 1 else []
-    settings += [f"count={fault.count}"] if fault.count else []
-    settings += [f"operation={fault.operation}"] if fault.operation else []
-    return ",".join(settings)
