@@ -9,7 +9,7 @@ from ssecfs.app.daemon import run_detached
 from ssecfs.app.mount_words import options_from, split_words
 from ssecfs.app.mountpoints import prepare_mountpoint, require_fuse
 from ssecfs.app.options import find_command
-from ssecfs.app.process import protect_memory
+from ssecfs.app.process import keep_memory, protect_memory
 from ssecfs.errors import CacheDirError, ConfigError
 from ssecfs.keyring.keyfile import load_keyfile
 from ssecfs.keyring.keyring import Keyring
@@ -23,6 +23,7 @@ def run(arguments: Mapping[str, str | list[str]]) -> int:
     require_fuse()
     keyring = load_keyfile(options.keyfile)
     protect_memory()
+    keep_memory()
     work = partial(_serve, options, keyring)
     if options.stay is Stay.BACKGROUND:
         return run_detached(work)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ssecfs.app.config import values_of
 from ssecfs.app.options import Value
+from ssecfs.app.process import keep_memory
 from ssecfs.errors import ConfigError, StartupError
 from ssecfs.log import set_up_logging
 from ssecfs.server.credentials import credentials_from
@@ -20,6 +21,7 @@ def run(arguments: Mapping[str, str | list[str]]) -> int:
     """Serve until a signal ends it."""
     options, log_level = server_options(arguments)
     set_up_logging(log_level, None, ())
+    keep_memory()
     try:
         run_server(options, lambda url: announce(options, url))
     except BadOptionError as error:

@@ -9,6 +9,7 @@ from typing import Final
 
 from ssecfs.server import checksums
 from ssecfs.server.chunked import ChunkDecoder
+from ssecfs.server.digests import Digests
 from ssecfs.server.errors import S3Error
 from ssecfs.server.request import Request
 from ssecfs.server.sigv4 import STREAMING, UNSIGNED, Signed
@@ -26,7 +27,7 @@ class ClientGoneError(Exception):
 class Body:
     """The body of one request, to be read once.
 
-    Owns: the running checksums. Invariant: pieces ends normally only if the body is complete and as announced.
+    Owns: the digests. Invariant: pieces ends normally only if the body is complete and as announced.
     """
 
     def __init__(self, request: Request, signed: Signed, receive: Receive) -> None:
@@ -41,9 +42,9 @@ class Body:
         self._length = _announced_length(request, is_chunked=self._decoder is not None)
         self._content_md5 = checksums.content_md5(request.headers)
         self._checksum = checksums.announced(request.headers)
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._algorithm = self._checksum[0] if self._checksum else checksums.DEFAULT
-        self._running = checksums.ALGORITHMS[self._algorithm]()
+        is_hashed = self._decoder is None and signed.payload_hash != UNSIGNED
+        self._sha256 = hashlib.sha256() if is_hashed else None
+        self.compute(self.announced_algorithm or checksums.DEFAULT)
         self.size = 0
 
     @property
@@ -53,18 +54,21 @@ class Body:
 
     def compute(self, algorithm: str) -> None:
         """Compute a checksum by an algorithm of the server's choice. Only before the body is read."""
-        self._algorithm = algorithm
-        self._running = checksums.ALGORITHMS[algorithm]()
+        self._digests = Digests(algorithm, *([self._sha256] if self._sha256 else []))
+
+    def ignore_checksum(self) -> None:
+        """Take the checksum that the client announced for one of something else. Only before the body is read."""
+        self._checksum = None
 
     @property
     def md5(self) -> bytes:
         """MD5 of what was read."""
-        return self._md5.digest()
+        return self._digests.md5
 
     @property
     def checksum(self) -> checksums.Checksum:
         """Checksum of what was read, by the algorithm that the client chose, else by the server's own."""
-        return checksums.Checksum(self._algorithm, checksums.encode(self._running.digest()), checksums.FULL_OBJECT)
+        return self._digests.checksum
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Go through the decoded body.
@@ -73,26 +77,23 @@ class Body:
             S3Error: length, hash, checksum or signature do not fit.
             ClientGoneError: the client left.
         """
-        sha256 = hashlib.sha256() if self._decoder is None and self._signed.payload_hash != UNSIGNED else None
         while (raw := await self._receive()) is not None:
             for piece in self._decoder.feed(raw) if self._decoder else (raw,):
                 self.size += len(piece)
                 if self._length is not None and self.size > self._length:
                     raise S3Error("IncompleteBody", "The body is longer than it was announced.")
-                self._md5.update(piece)
-                self._running.update(piece)
-                if sha256:
-                    sha256.update(piece)
+                await self._digests.update(piece)
                 yield piece
+        await self._digests.finish()
         self._check_complete()
-        if sha256 and sha256.hexdigest() != self._signed.payload_hash:
+        if self._sha256 and self._sha256.hexdigest() != self._signed.payload_hash:
             message = "The provided 'x-amz-content-sha256' header does not match what was computed."
             raise S3Error("XAmzContentSHA256Mismatch", message)
         if self._checksum:
             value = self._checksum[1]
             if value is None and self._decoder:
                 value = self._decoder.trailers.get(checksums.PREFIX + self._checksum[0])
-            checksums.require(self._checksum[0], value, self._running.digest())
+            checksums.require(self._checksum[0], value, self._digests.raw_checksum)
         if self._content_md5 is not None and self._content_md5 != self.md5:
             raise S3Error("BadDigest", "The Content-MD5 you specified did not match what we received.")
 

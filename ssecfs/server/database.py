@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS objects ({_VERSION_COLUMNS});
 CREATE UNIQUE INDEX IF NOT EXISTS objects_by_key ON objects (bucket, object_key);
 CREATE TABLE IF NOT EXISTS old_versions ({_VERSION_COLUMNS});
 CREATE UNIQUE INDEX IF NOT EXISTS old_versions_by_key ON old_versions (bucket, object_key, sequence DESC);
+CREATE TABLE IF NOT EXISTS small_pieces (name TEXT NOT NULL, sealed BLOB NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS small_pieces_by_name ON small_pieces (name);
 CREATE TABLE IF NOT EXISTS uploads (
     upload_id TEXT PRIMARY KEY, bucket TEXT NOT NULL, object_key TEXT NOT NULL, initiated_ms INTEGER NOT NULL,
     texts TEXT NOT NULL, seal TEXT NOT NULL, is_overtaken INTEGER NOT NULL

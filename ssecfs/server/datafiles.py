@@ -1,4 +1,6 @@
-"""Data files: the sealed chunks of pieces. Synchronous. Imported by ``server.storage`` and ``server.pieces``.
+"""Data files: the sealed chunks of pieces that have more than one. Synchronous.
+
+Imported by ``server.storage`` and ``server.pieces``.
 
 DIRECTORY/data/XX/NAME      a complete piece
 DIRECTORY/incoming/NAME     a piece that is being received; removed at the start
@@ -46,7 +48,7 @@ class DataFiles:
     @contextmanager
     def reading(self, pieces: Iterable[Piece]) -> Iterator[None]:
         """Keep complete pieces for the time of the block, whatever happens to the object."""
-        names = [piece.name for piece in pieces]
+        names = [piece.name for piece in pieces if not piece.is_small]
         self._readers.update(names)
         try:
             yield
@@ -62,6 +64,8 @@ class DataFiles:
     def remove(self, pieces: Iterable[Piece]) -> None:
         """Remove complete pieces."""
         for piece in pieces:
+            if piece.is_small:
+                continue
             if piece.name in self._readers:
                 self._doomed.add(piece.name)
             else:

@@ -1,6 +1,7 @@
-"""Pieces of data: received and sealed into a file, opened and sent.
+"""Pieces of data: received and sealed, opened and sent.
 
-Imported by the operations. A piece is sealed chunk by chunk while it arrives; memory holds one read from the network.
+Imported by the operations. A piece is sealed chunk by chunk while it arrives; memory holds one read from the network. A piece
+of a single chunk goes into the index with its object, a larger one into a file.
 """
 
 import os
@@ -18,13 +19,17 @@ from ssecfs.server.sealed import (
     chunk_count,
     sealed_size,
 )
+from ssecfs.server.storage import Storage
 
 SEND_CHUNKS: Final = 16
 """Chunks that are read, opened and sent at once: 1 MiB."""
 
+MAX_VECTORS: Final = 1024
+"""Buffers of one write (IOV_MAX of Linux)."""
+
 
 async def store_piece(files: DataFiles, number: int, data_key: bytes, object_id: bytes, pieces: AsyncIterator[bytes]) -> Piece:
-    """Seal what arrives into a new file; nothing is left of it when receiving fails.
+    """Seal what arrives: a single chunk stays in the piece, more go into a new file. Nothing is left when receiving fails.
 
     Args:
         files: where to.
@@ -34,11 +39,53 @@ async def store_piece(files: DataFiles, number: int, data_key: bytes, object_id:
         pieces: the plaintext.
     """
     name, salt = os.urandom(16).hex(), os.urandom(16)
-    cipher = PieceCipher(data_key, object_id, number, salt)
+    sealer = _Sealer(PieceCipher(data_key, object_id, number, salt))
+    async for piece in pieces:
+        sealed = sealer.take(piece)
+        if sealed:
+            await _store_file(files, name, sealer, sealed, pieces)
+            return Piece(name, number, sealer.size, salt)
+    return Piece(name, number, sealer.size, salt, sealer.finish())
+
+
+class _Sealer:
+    """Cuts a stream in chunks and seals them. Owns: what may be the last chunk, which is known only at the end."""
+
+    def __init__(self, cipher: PieceCipher) -> None:
+        self._cipher = cipher
+        self._rest = bytearray()
+        self._chunk_no = 0
+        self.size = 0
+
+    def take(self, piece: bytes) -> list[bytes]:
+        """The sealed chunks that piece completes."""
+        self.size += len(piece)
+        view = memoryview(piece)
+        sealed = []
+        while len(self._rest) + len(view) > CHUNK_BYTES:
+            missing = CHUNK_BYTES - len(self._rest)
+            chunk = self._rest + view[:missing] if self._rest else view[:missing]
+            sealed.append(self._cipher.seal(self._chunk_no, chunk, is_last=False))
+            self._chunk_no += 1
+            self._rest = bytearray()
+            view = view[missing:]
+        self._rest += view
+        return sealed
+
+    def finish(self) -> bytes:
+        """The sealed last chunk."""
+        return self._cipher.seal(self._chunk_no, self._rest, is_last=True)
+
+
+async def _store_file(files: DataFiles, name: str, sealer: _Sealer, sealed: list[bytes], pieces: AsyncIterator[bytes]) -> None:
+    """Write sealed chunks, then those of the rest of a stream, into a file, and publish it."""
     path = files.incoming_path(name)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        size = await _seal_stream(descriptor, cipher, pieces)
+        _write_all(descriptor, sealed)
+        async for piece in pieces:
+            _write_all(descriptor, sealer.take(piece))
+        _write_all(descriptor, [sealer.finish()])
         files.publish(name, descriptor)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -46,33 +93,10 @@ async def store_piece(files: DataFiles, number: int, data_key: bytes, object_id:
         raise
     finally:
         os.close(descriptor)
-    return Piece(name, number, size, salt)
-
-
-async def _seal_stream(descriptor: int, cipher: PieceCipher, pieces: AsyncIterator[bytes]) -> int:
-    """Seal and write a stream; the last chunk is known only when the stream has ended."""
-    rest = bytearray()
-    chunk_no = size = 0
-    async for piece in pieces:
-        size += len(piece)
-        rest += piece
-        if len(rest) > CHUNK_BYTES:
-            view = memoryview(rest)
-            whole = (len(rest) - 1) // CHUNK_BYTES
-            sealed = [
-                cipher.seal(chunk_no + place, view[place * CHUNK_BYTES : (place + 1) * CHUNK_BYTES], is_last=False)
-                for place in range(whole)
-            ]
-            view.release()
-            del rest[: whole * CHUNK_BYTES]
-            chunk_no += whole
-            _write_all(descriptor, b"".join(sealed))
-    _write_all(descriptor, cipher.seal(chunk_no, bytes(rest), is_last=True))
-    return size
 
 
 async def read_pieces(
-    files: DataFiles, pieces: tuple[Piece, ...], data_key: bytes, object_id: bytes, start: int, stop: int
+    storage: Storage, pieces: tuple[Piece, ...], data_key: bytes, object_id: bytes, start: int, stop: int
 ) -> AsyncIterator[bytes]:
     """Open the bytes [start, stop) of an object that lies in pieces.
 
@@ -86,15 +110,26 @@ async def read_pieces(
         if first < last:
             wanted.append((piece, first, last))
         offset += piece.size
-    with files.reading([piece for piece, _, _ in wanted]):
+    # The object may be removed meanwhile: small pieces (one or two, as parts have a least size) are fetched at once.
+    small = {piece.name: storage.small.sealed(piece) for piece, _, _ in wanted if piece.is_small}
+    with storage.files.reading([piece for piece, _, _ in wanted]):
         for piece, first, last in wanted:
             cipher = PieceCipher(data_key, object_id, piece.number, piece.salt)
-            descriptor = _open_piece(files, piece)
+            if piece.is_small:
+                yield _open_small(small[piece.name], cipher, piece.size)[first:last]
+                continue
+            descriptor = _open_file(storage.files, piece)
             try:
                 for opened in _open_range(descriptor, cipher, piece.size, first, last):
                     yield opened
             finally:
                 os.close(descriptor)
+
+
+def _open_small(sealed: bytes | None, cipher: PieceCipher, size: int) -> bytes:
+    if sealed is None or len(sealed) != sealed_size(size):
+        raise DamagedError
+    return cipher.open(0, sealed, is_last=True)
 
 
 def _open_range(descriptor: int, cipher: PieceCipher, size: int, first: int, last: int) -> Iterator[bytes]:
@@ -115,7 +150,7 @@ def _open_range(descriptor: int, cipher: PieceCipher, size: int, first: int, las
         yield opened[max(first - base, 0) : last - base]
 
 
-def _open_piece(files: DataFiles, piece: Piece) -> int:
+def _open_file(files: DataFiles, piece: Piece) -> int:
     try:
         descriptor = os.open(files.path(piece.name), os.O_RDONLY)
     except FileNotFoundError as error:
@@ -126,7 +161,12 @@ def _open_piece(files: DataFiles, piece: Piece) -> int:
     return descriptor
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _write_all(descriptor: int, sealed: list[bytes]) -> None:
+    """Write chunks; a write that is cut short is gone on with."""
+    left: list[bytes | memoryview] = list(sealed)
+    while left:
+        written = os.writev(descriptor, left[:MAX_VECTORS])
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if written:
+            left[0] = memoryview(left[0])[written:]

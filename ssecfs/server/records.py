@@ -10,7 +10,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any, Final
 
-from ssecfs.server.sealed import Seal
+from ssecfs.server.sealed import CHUNK_BYTES, Seal
 
 NULL_VERSION: Final = "null"
 """Version id of what is stored while versioning is off."""
@@ -49,19 +49,26 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Sealed data in one file.
+    """Sealed data: of one chunk, in the index; of more, in a file.
 
     Attributes:
-        name: of the file: 32 hex digits.
+        name: 32 hex digits.
         number: 0 for a whole object, else the part number.
         size: bytes of plaintext.
         salt: 16 bytes, for the piece's key.
+        fresh: a single chunk that the index does not have yet, sealed; else empty.
     """
 
     name: str
     number: int
     size: int
     salt: bytes
+    fresh: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_small(self) -> bool:
+        """Tell whether it is a single chunk, and so in the index."""
+        return self.size <= CHUNK_BYTES
 
 
 @dataclass(frozen=True, slots=True)

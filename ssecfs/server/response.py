@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -45,7 +46,12 @@ def iso_time(time_ms: int) -> str:
 
 def http_time(time_ms: int) -> str:
     """A time as headers show it."""
-    return formatdate(time_ms // 1000, usegmt=True)
+    return _http_time(time_ms // 1000)
+
+
+@lru_cache(maxsize=4096)
+def _http_time(time_s: int) -> str:
+    return formatdate(time_s, usegmt=True)
 
 
 def _element(name: str, tree: Tree) -> str:

@@ -2,12 +2,13 @@
 
 Imported by the operations and ``server.run``. Synchronous; all of it runs in the server's one thread, so a method is atomic.
 
-    DIRECTORY/index.sqlite      what there is (``database``)
-    DIRECTORY/data/, incoming/  sealed pieces (``datafiles``)
+    DIRECTORY/index.sqlite      what there is (``database``), with the sealed pieces of a single chunk
+    DIRECTORY/data/, incoming/  the other sealed pieces (``datafiles``)
     DIRECTORY/server.key        32 bytes: wraps the data keys of objects without SSE-C
 
-A piece is complete before it is moved into ``data``, and there before the index names it: after a kill there is the old object
-or the new one. Data files that no row names are removed at the next start.
+A data file is complete before it is moved into ``data``, and there before the index names it; a piece in the index comes with
+the row that names it. So after a kill there is the old object or the new one. Data files that no row names are removed at the
+next start.
 """
 
 import os
@@ -20,10 +21,11 @@ from ssecfs.server.database import Database
 from ssecfs.server.datafiles import DataFiles
 from ssecfs.server.objecttable import ObjectTable, newest_object
 from ssecfs.server.options import Durability
+from ssecfs.server.piecetable import PieceTable
 from ssecfs.server.records import (
     NULL_VERSION,
     Bucket,
-    Kind,
+    Piece,
     StoredObject,
     StoredPart,
     Versioning,
@@ -43,6 +45,7 @@ class Storage:
         self.buckets: Final = BucketTable(self._database)
         self.objects: Final = ObjectTable(self._database)
         self.uploads: Final = UploadTable(self._database)
+        self.small: Final = PieceTable(self._database)
         self.server_secret: Final = _load_or_make_secret(directory / "server.key")
         named = {piece.name for table in (self.objects, self.uploads) for piece in table.all_pieces()}
         self.files.clean_up(named)
@@ -65,9 +68,10 @@ class Storage:
         bucket = self.buckets.require(new.bucket)
         with self._database.transaction():
             removed = self._make_way(bucket, new)
+            self.small.keep(new.pieces)
             self.objects.put_current(new)
             self.uploads.overtake(new.bucket, new.object_key)
-        self._remove_files(removed)
+        self.files.remove(removed)
 
     def version_id_for(self, bucket: Bucket, sequence: int) -> str:
         """The version id of something new in a bucket."""
@@ -79,9 +83,11 @@ class Storage:
         current = self.objects.current(bucket_name, object_key)
         if bucket.versioning is Versioning.OFF:
             if current is not None:
-                self.objects.drop_current(current)
-                self.uploads.overtake(bucket_name, object_key)
-                self._remove_files([current])
+                with self._database.transaction():
+                    self.objects.drop_current(current)
+                    self.small.drop(current.pieces)
+                    self.uploads.overtake(bucket_name, object_key)
+                self.files.remove(current.pieces)
             return None
         sequence = self.objects.next_sequence()
         marker = delete_marker(bucket_name, object_key, self.version_id_for(bucket, sequence), sequence, now_ms)
@@ -91,7 +97,7 @@ class Storage:
                 self.objects.drop_current(current)
             self.objects.put_old(marker)
             self.uploads.overtake(bucket_name, object_key)
-        self._remove_files(removed)
+        self.files.remove(removed)
         return marker
 
     def delete_version(self, bucket: str, object_key: str, version_id: str) -> StoredObject | None:
@@ -110,8 +116,9 @@ class Storage:
             if promoted is not None:
                 self.objects.drop_old(promoted)
                 self.objects.put_current(promoted)
+            self.small.drop(stored.pieces)
             self.uploads.overtake(bucket, object_key)
-        self._remove_files([stored])
+        self.files.remove(stored.pieces)
         return stored
 
     def set_tags(self, stored: StoredObject, tags: dict[str, str]) -> None:
@@ -125,7 +132,11 @@ class Storage:
 
     def put_part(self, upload_id: str, part: StoredPart) -> None:
         """Add a part, in place of one of the same number."""
-        self.files.remove(self.uploads.put_part(upload_id, part))
+        with self._database.transaction():
+            replaced = self.uploads.put_part(upload_id, part)
+            self.small.drop(replaced)
+            self.small.keep((part.piece,))
+        self.files.remove(replaced)
 
     def finish_upload(self, upload_id: str, new: StoredObject) -> None:
         """Turn an upload into an object; parts that are not in it are removed."""
@@ -136,18 +147,20 @@ class Storage:
             removed = self._make_way(bucket, new)
             self.objects.put_current(new)
             self.uploads.drop(upload_id)
+            self.small.drop(unused)
             self.uploads.overtake(new.bucket, new.object_key)
-        self.files.remove(unused)
-        self._remove_files(removed)
+        self.files.remove(unused + removed)
 
     def drop_upload(self, upload_id: str) -> None:
         """Abort an upload."""
         pieces = [part.piece for part in self.uploads.parts(upload_id)]
-        self.uploads.drop(upload_id)
+        with self._database.transaction():
+            self.uploads.drop(upload_id)
+            self.small.drop(pieces)
         self.files.remove(pieces)
 
-    def _make_way(self, bucket: Bucket, new: StoredObject) -> list[StoredObject]:
-        """Before something new gets a name: keep what must be kept, give what is to be removed."""
+    def _make_way(self, bucket: Bucket, new: StoredObject) -> list[Piece]:
+        """Before something new gets a name: keep what must be kept, remove the rest, give its pieces."""
         current = self.objects.current(new.bucket, new.object_key)
         removed = []
         if current is not None:
@@ -160,12 +173,9 @@ class Storage:
                 if old.version_id == NULL_VERSION:
                     self.objects.drop_old(old)
                     removed.append(old)
-        return removed
-
-    def _remove_files(self, removed: list[StoredObject]) -> None:
-        for stored in removed:
-            if stored.kind is Kind.OBJECT:
-                self.files.remove(stored.pieces)
+        pieces = [piece for stored in removed for piece in stored.pieces]
+        self.small.drop(pieces)
+        return pieces
 
 
 def _load_or_make_secret(path: Path) -> bytes:

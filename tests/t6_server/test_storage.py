@@ -125,12 +125,13 @@ def check_contents(server: S3Server, allowed: dict[str, set[bytes | None]], head
 
 
 def check_files(directory: Path) -> None:
-    """Compare the data files with the index."""
+    """Compare the sealed data, in files and in the index, with what the index names."""
     with sqlite3.connect(f"file:{directory}/index.sqlite?mode=ro", uri=True) as index:
         texts = [text for query in ("pieces FROM objects", "piece FROM parts") for (text,) in index.execute(f"SELECT {query}")]
+        small = [name for (name,) in index.execute("SELECT name FROM small_pieces")]
     index.close()
     named = Counter(piece.partition(",")[0] for text in texts for piece in text.split())
-    assert named == Counter(path.name for path in (directory / "data").rglob("*") if path.is_file())
+    assert named == Counter(small + [path.name for path in (directory / "data").rglob("*") if path.is_file()])
     assert list((directory / "incoming").iterdir()) == []
 
 
@@ -167,7 +168,7 @@ def test_key_material_is_nowhere_on_the_disk_of_the_server(
         client = Client(server, Moment(server, 10**9), random.Random(1), "", {}, headers)
         client.put("a")
         client.upload("b")
-        client.send("PUT", "/bucket/c", b"some data")
+        client.send("PUT", "/bucket/c", b"some data" * 10_000)
         copy = {"x-amz-copy-source": "bucket/a"}
         assert ask(server, "PUT", "/bucket/d", headers=headers | copy | copy_source_headers(customer_key))[0] == 200
         assert ask(server, "PUT", "/bucket/e", headers=headers | {"x-amz-meta-a": "b"})[0] == 200

@@ -1,15 +1,15 @@
 """CopyObject, and the source of any copy: opened with the source's key, sealed anew with the target's."""
 
-import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from ssecfs.server.call import Call, Side, kept_headers
-from ssecfs.server.checksums import ALGORITHMS, DEFAULT, FULL_OBJECT, Checksum, encode
+from ssecfs.server.call import Call, Side, is_version_id, kept_headers
+from ssecfs.server.checksums import DEFAULT, FULL_OBJECT, checked_algorithm
 from ssecfs.server.conditions import check_copy_source, check_write
-from ssecfs.server.errors import S3Error
+from ssecfs.server.digests import Digests
+from ssecfs.server.errors import S3Error, invalid_version
 from ssecfs.server.operations.objects import new_object, object_checksum, publish
 from ssecfs.server.pieces import read_pieces, store_piece
 from ssecfs.server.records import StoredObject
@@ -29,33 +29,6 @@ class Source:
     data_key: bytes
     plaintext: Callable[[int, int], AsyncIterator[bytes]]
     """Gives the bytes from start to stop."""
-
-
-class Digests:
-    """MD5 and a checksum of what passes through. Owns: both."""
-
-    def __init__(self, algorithm: str) -> None:
-        """Begin."""
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._algorithm = algorithm
-        self._running = ALGORITHMS[algorithm]()
-
-    @property
-    def md5(self) -> bytes:
-        """MD5 of what passed."""
-        return self._md5.digest()
-
-    @property
-    def checksum(self) -> Checksum:
-        """Checksum of what passed."""
-        return Checksum(self._algorithm, encode(self._running.digest()), FULL_OBJECT)
-
-    async def through(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Let pieces pass."""
-        async for piece in pieces:
-            self._md5.update(piece)
-            self._running.update(piece)
-            yield piece
 
 
 async def copy_object(call: Call) -> Response:
@@ -85,7 +58,7 @@ async def copy_object(call: Call) -> Response:
         ("ChecksumType", FULL_OBJECT),
         (f"Checksum{digests.checksum.algorithm.upper()}", digests.checksum.value),
     ]
-    shown = call.echo(given) | call.version_headers(stored) | _source_version(call, source.stored)
+    shown = call.echo(given) | call.new_version_headers(stored) | source_version(call, source.stored)
     return document("CopyObjectResult", result, headers=shown)
 
 
@@ -99,17 +72,29 @@ def open_source(call: Call) -> Source:
     bucket, _, object_key = unquote(path).removeprefix("/").partition("/")
     if not bucket or not object_key:
         raise S3Error("InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
-    version_id = query.removeprefix("versionId=") if query.startswith("versionId=") else None
-    stored = call.require_object(bucket, object_key, version_id)
+    version_id = unquote(query.removeprefix("versionId=")) if query.startswith("versionId=") else None
+    stored = _source_object(call, bucket, object_key, version_id)
     if stored.seal.is_ssec and not call.profile.can_copy_ssec:
         raise S3Error("NotImplemented", "A header you provided implies functionality that is not implemented.")
     data_key = call.open_key(stored, Side.SOURCE)
     check_copy_source(call.request, stored)
 
     def plaintext(start: int, stop: int) -> AsyncIterator[bytes]:
-        return read_pieces(call.storage.files, stored.pieces, data_key, stored.seal.object_id, start, stop)
+        return read_pieces(call.storage, stored.pieces, data_key, stored.seal.object_id, start, stop)
 
     return Source(stored, data_key, plaintext)
+
+
+def _source_object(call: Call, bucket: str, object_key: str, version_id: str | None) -> StoredObject:
+    if version_id is not None and not is_version_id(version_id):
+        raise invalid_version(version_id)
+    try:
+        return call.require_object(bucket, object_key, version_id)
+    except S3Error as error:
+        if error.code != "MethodNotAllowed":
+            raise
+        message = "The source of a copy request may not specifically refer to a delete marker by version id."
+        raise S3Error("InvalidRequest", message) from None
 
 
 def _directive(call: Call, name: str) -> str:
@@ -120,8 +105,10 @@ def _directive(call: Call, name: str) -> str:
 
 
 def _require_change(call: Call, source: StoredObject, given: CustomerKey | None, metadata: str) -> None:
-    """A copy onto itself must change something."""
-    is_self = (source.bucket, source.object_key) == (call.bucket, call.object_key)
+    """A copy onto itself must change something; that of an older version does."""
+    is_same_name = (source.bucket, source.object_key) == (call.bucket, call.object_key)
+    current = call.storage.objects.current(call.bucket, call.object_key) if is_same_name else None
+    is_self = current is not None and current.sequence == source.sequence
     if is_self and metadata == "COPY" and given is None and not source.seal.is_ssec:
         message = (
             "This copy request is illegal because it is trying to copy an object to itself without changing the object's "
@@ -132,13 +119,14 @@ def _require_change(call: Call, source: StoredObject, given: CustomerKey | None,
 
 def _algorithm(call: Call, source: Source) -> str:
     """The checksum algorithm of the copy: the one asked for, else the source's, else the server's own."""
-    asked = (call.header("x-amz-checksum-algorithm") or "").lower()
-    if asked in ALGORITHMS:
-        return asked
+    asked = call.header("x-amz-checksum-algorithm")
+    if asked is not None:
+        return checked_algorithm(asked)
     kept = object_checksum(source.stored, source.data_key)
     return kept.algorithm if kept is not None and kept.kind == FULL_OBJECT else DEFAULT
 
 
-def _source_version(call: Call, source: StoredObject) -> dict[str, str]:
+def source_version(call: Call, source: StoredObject) -> dict[str, str]:
+    """The version id of what was copied."""
     shown = call.version_headers(source).get("x-amz-version-id")
     return {"x-amz-copy-source-version-id": shown} if shown else {}

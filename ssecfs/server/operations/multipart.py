@@ -10,8 +10,9 @@ from typing import Final
 
 from ssecfs.server.call import Call, kept_headers, seal_place
 from ssecfs.server.checksums import DEFAULT, Checksum, checked_algorithm, checked_type
+from ssecfs.server.digests import Digests
 from ssecfs.server.errors import S3Error
-from ssecfs.server.operations.copying import Digests, open_source
+from ssecfs.server.operations.copying import open_source, source_version
 from ssecfs.server.pieces import store_piece
 from ssecfs.server.profiles import Case
 from ssecfs.server.records import StoredPart, StoredUpload
@@ -38,7 +39,7 @@ async def create_upload(call: Call) -> Response:
         message = "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
         raise S3Error("InvalidRequest", message)
     seal, _ = call.new_seal(given)
-    upload_id = os.urandom(24).hex()
+    upload_id = f"{call.storage.objects.next_sequence():016x}{os.urandom(16).hex()}"  # in the order of time
     call.storage.uploads.add(StoredUpload(upload_id, call.bucket, call.object_key, call.now_ms, headers, tags, checksum, seal))
     shown = {"x-amz-checksum-algorithm": checksum[0].upper(), "x-amz-checksum-type": checksum[1]} if checksum[0] else {}
     tree: list[tuple[str, Tree]] = [("Bucket", call.bucket), ("Key", call.object_key), ("UploadId", upload_id)]
@@ -48,7 +49,8 @@ async def create_upload(call: Call) -> Response:
 async def upload_part(call: Call) -> Response:
     """Store one part."""
     upload, number = upload_of(call), _part_number(call)
-    given, data_key = part_key(call, upload)
+    given = call.new_customer_key()
+    data_key = part_key(call, upload, given)
     asked, announced = upload.checksum[0], call.body.announced_algorithm
     if asked and announced and asked != announced:
         message = f"Checksum Type mismatch occurred, expected checksum Type: {asked}, actual checksum Type: {announced}"
@@ -66,7 +68,8 @@ async def upload_part(call: Call) -> Response:
 async def upload_part_copy(call: Call) -> Response:
     """Make a part from a range of an object."""
     upload, number = upload_of(call), _part_number(call)
-    given, data_key = part_key(call, upload)
+    given = call.new_customer_key()
+    data_key = part_key(call, upload, given)
     source = open_source(call)
     start, stop = _copy_range(call.header("x-amz-copy-source-range"), source.stored.size)
     digests = Digests(upload.checksum[0] or DEFAULT)
@@ -77,7 +80,7 @@ async def upload_part_copy(call: Call) -> Response:
     tree: list[tuple[str, Tree]] = [("LastModified", iso_time(call.now_ms)), ("ETag", etag)]
     if upload.checksum[0]:
         tree.append((f"Checksum{upload.checksum[0].upper()}", digests.checksum.value))
-    return document("CopyPartResult", tree, headers=call.echo(given))
+    return document("CopyPartResult", tree, headers=call.echo(given) | source_version(call, source.stored))
 
 
 async def abort_upload(call: Call) -> Response:
@@ -96,18 +99,17 @@ def upload_of(call: Call) -> StoredUpload:
     return call.storage.uploads.require(call.bucket, call.object_key, call.request.parameter("uploadId") or "")
 
 
-def part_key(call: Call, upload: StoredUpload) -> tuple[CustomerKey | None, bytes]:
-    """The customer key of a request that must bring the upload's, and the upload's data key.
+def part_key(call: Call, upload: StoredUpload, given: CustomerKey | None) -> bytes:
+    """The data key of an upload, for a request that must bring the upload's customer key.
 
     Raises:
         S3Error: it brings none, or another.
     """
-    given = call.customer_key()
     if (given is not None) != upload.seal.is_ssec and not call.is_ssec_ignored:
         raise call.profile.error(Case.PART_KEY_MISSING)
     secret = given.reveal_bytes() if given is not None and upload.seal.is_ssec else call.storage.server_secret
     try:
-        return given, open_seal(upload.seal, secret, seal_place(upload.bucket, upload.object_key))
+        return open_seal(upload.seal, secret, seal_place(upload.bucket, upload.object_key))
     except WrongKeyError:
         raise call.profile.error(Case.PART_KEY_OTHER) from None
 
@@ -139,12 +141,15 @@ def _copy_range(text: str | None, size: int) -> tuple[int, int]:
     if text is None:
         return 0, size
     found = _COPY_RANGE.fullmatch(text)
+    details = {"ArgumentName": "x-amz-copy-source-range", "ArgumentValue": text}
     if found is None or int(found[1]) > int(found[2]):
         message = (
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
             "zero-based offsets of the first and last bytes to copy"
         )
-        raise S3Error("InvalidArgument", message, ArgumentName="x-amz-copy-source-range")
+        raise S3Error("InvalidArgument", message, **details)
+    if int(found[1]) >= size:
+        raise S3Error("InvalidRequest", "The specified copy range is invalid for the source object size")
     if int(found[2]) >= size:
-        raise S3Error("InvalidArgument", f"Range specified is not valid for source object of size: {size}")
+        raise S3Error("InvalidArgument", f"Range specified is not valid for source object of size: {size}", **details)
     return int(found[1]), int(found[2]) + 1

@@ -43,7 +43,7 @@ async def put_object(call: Call) -> Response:
         checksums=checksum.sealed(data_key, seal.object_id),
     )
     publish(call, stored)
-    return Response(headers={"etag": stored.etag, **checksum.headers(), **call.echo(given), **call.version_headers(stored)})
+    return Response(headers={"etag": stored.etag, **checksum.headers(), **call.echo(given), **call.new_version_headers(stored)})
 
 
 def new_object(
@@ -93,7 +93,7 @@ async def get_object(call: Call) -> Response:
     check_read(call.request, stored)
     status, headers, (start, stop) = _selection(call, stored)
     headers |= _shown_headers(call, stored, data_key, is_whole=status == 200)  # noqa: PLR2004 - HTTP
-    body = read_pieces(call.storage.files, stored.pieces, data_key, stored.seal.object_id, start, stop)
+    body = read_pieces(call.storage, stored.pieces, data_key, stored.seal.object_id, start, stop)
     return Response(status, headers, body, stop - start)
 
 
@@ -115,13 +115,15 @@ def requested_object(call: Call) -> StoredObject:
     """
     if "x-amz-server-side-encryption" in call.request.headers:
         raise S3Error("InvalidArgument", "x-amz-server-side-encryption header is not supported for this operation.")
-    return call.require_object(call.bucket, call.object_key, call.request.parameter("versionId"))
+    return call.require_object(call.bucket, call.object_key, call.version_id)
 
 
 def _selection(call: Call, stored: StoredObject) -> tuple[int, dict[str, str], tuple[int, int]]:
     """Status, headers and bytes of what is asked for: a part, a range, or all."""
     text = call.request.parameter("partNumber")
     if text is not None:
+        if call.header("range") is not None:
+            raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
         number = call.request.number("partNumber", 0, 10_000)
         bounds = _part_bounds(stored, number)
         headers = {"content-range": f"bytes {bounds[0]}-{bounds[1] - 1}/{stored.size}"} if stored.size else {}
@@ -136,7 +138,8 @@ def _selection(call: Call, stored: StoredObject) -> tuple[int, dict[str, str], t
 
 def _part_bounds(stored: StoredObject, number: int) -> tuple[int, int]:
     if not 1 <= number <= len(stored.pieces):
-        raise S3Error("InvalidPartNumber", "The requested partnumber is not satisfiable")
+        details = {"PartNumberRequested": str(number), "ActualPartCount": str(len(stored.pieces))}
+        raise S3Error("InvalidPartNumber", "The requested partnumber is not satisfiable", **details)
     start = sum(piece.size for piece in stored.pieces[: number - 1])
     return start, start + stored.pieces[number - 1].size
 
