@@ -3,6 +3,7 @@
 Imported by the operations and ``server.http``.
 """
 
+import re
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+_SPECIAL: Final = re.compile("[&<>\r]")
 
 Tree = str | int | list[tuple[str, "Tree"]]
 """An element's content: text, or elements in order."""
@@ -41,12 +44,17 @@ def document(root: str, children: list[tuple[str, Tree]], status: int = 200, hea
 
 def iso_time(time_ms: int) -> str:
     """A time as XML documents show it."""
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(time_ms / 1000))}.{time_ms % 1000:03}Z"
+    return f"{_iso_second(time_ms // 1000)}.{time_ms % 1000:03}Z"
 
 
 def http_time(time_ms: int) -> str:
     """A time as headers show it."""
     return _http_time(time_ms // 1000)
+
+
+@lru_cache(maxsize=4096)
+def _iso_second(time_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time_s))
 
 
 @lru_cache(maxsize=4096)
@@ -57,7 +65,8 @@ def _http_time(time_s: int) -> str:
 def _element(name: str, tree: Tree) -> str:
     if isinstance(tree, list):
         return f"<{name}>{_inner(tree)}</{name}>"
-    return f"<{name}>{escape(str(tree), {chr(13): '&#13;'})}</{name}>"
+    text = str(tree)
+    return f"<{name}>{escape(text, {chr(13): '&#13;'}) if _SPECIAL.search(text) else text}</{name}>"
 
 
 def _inner(children: Iterable[tuple[str, Tree]]) -> str:
