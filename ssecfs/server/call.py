@@ -5,6 +5,7 @@ What lives here: what all operations do with versions, customer keys, ETags and 
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -12,11 +13,12 @@ from typing import Final
 
 from ssecfs.server.body import Body
 from ssecfs.server.customer_keys import SOURCE_HEADERS, TARGET_HEADERS, customer_key
-from ssecfs.server.errors import S3Error, no_such_key, no_such_version
+from ssecfs.server.errors import S3Error, invalid_version, no_such_key, no_such_version
 from ssecfs.server.faults import Faults
 from ssecfs.server.profiles import Case, Encryption, ETags, Profile
 from ssecfs.server.records import NULL_VERSION, Kind, StoredObject, Versioning
 from ssecfs.server.request import Request
+from ssecfs.server.response import http_time
 from ssecfs.server.sealed import DamagedError, Seal, WrongKeyError, make_seal, open_seal
 from ssecfs.server.storage import Storage
 from ssecfs.ssec import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
@@ -32,6 +34,7 @@ KEPT_HEADERS: Final = (
     "expires",
     "x-amz-website-redirect-location",
 )
+_VERSION_ID: Final = re.compile(rf"{NULL_VERSION}|[0-9]{{1,18}}")
 
 
 class Side(Enum):
@@ -65,6 +68,18 @@ class Call:
     def object_key(self) -> str:
         """The object key of the request."""
         return self.request.object_key
+
+    @property
+    def version_id(self) -> str | None:
+        """The version that the request names; None: what the name shows.
+
+        Raises:
+            S3Error: InvalidArgument: no version is called so.
+        """
+        version_id = self.request.parameter("versionId")
+        if version_id is not None and not is_version_id(version_id):
+            raise invalid_version(version_id)
+        return version_id
 
     def header(self, name: str) -> str | None:
         """A header of the request."""
@@ -105,18 +120,21 @@ class Call:
         Raises:
             S3Error: NoSuchBucket, NoSuchKey, NoSuchVersion, MethodNotAllowed for a delete marker.
         """
-        self.storage.buckets.require(bucket)
+        has_versions = self.storage.buckets.require(bucket).versioning is not Versioning.OFF
         if version_id is None:
             current = self.storage.objects.current(bucket, object_key)
             if current is None:
-                raise no_such_key(object_key)
+                marker = self.storage.objects.hiding_marker(bucket, object_key) if has_versions else None
+                raise _hidden(no_such_key(object_key), marker)
             return current
         found = self.storage.objects.version(bucket, object_key, self.stored_version_id(bucket, object_key, version_id))
         if found is None:
             raise no_such_version(object_key, version_id)
         if found.kind is Kind.MARKER:
             message = "The specified method is not allowed against this resource."
-            raise S3Error("MethodNotAllowed", message, ResourceType="DeleteMarker")
+            refusal = S3Error("MethodNotAllowed", message, Method=self.request.method, ResourceType="DeleteMarker")
+            refusal.headers = {"allow": "DELETE", "last-modified": http_time(found.modified_ms)}
+            raise _hidden(refusal, found)
         return found
 
     def stored_version_id(self, bucket: str, object_key: str, shown: str) -> str:
@@ -177,10 +195,20 @@ class Call:
             return {"x-amz-version-id": stored.version_id}
         return {"x-amz-version-id": str(stored.sequence)} if self.profile.shows_version else {}
 
+    def new_version_headers(self, stored: StoredObject) -> dict[str, str]:
+        """The version id of what was stored just now; there is none to name while versioning is suspended."""
+        is_suspended = self.storage.buckets.require(stored.bucket).versioning is Versioning.SUSPENDED
+        return {} if is_suspended else self.version_headers(stored)
+
 
 def seal_place(bucket: str, object_key: str) -> str:
     """What a seal is bound to."""
     return f"{bucket}/{object_key}"
+
+
+def is_version_id(text: str) -> bool:
+    """Tell whether a version may be called so."""
+    return _VERSION_ID.fullmatch(text) is not None
 
 
 def shown_version(stored: StoredObject) -> str:
@@ -198,8 +226,15 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     meta = sum(len(name) - len(META_PREFIX) + len(value) for name, value in kept.items() if name.startswith(META_PREFIX))
     if meta > MAX_META_BYTES:
         message = "Your metadata headers exceed the maximum allowed metadata size"
-        raise S3Error("InvalidRequest", message, Size=str(meta), MaxSizeAllowed=str(MAX_META_BYTES))
+        raise S3Error("MetadataTooLarge", message, Size=str(meta), MaxSizeAllowed=str(MAX_META_BYTES))
     encodings = [part.strip() for part in kept.get("content-encoding", "").split(",")]
     rest = ",".join(part for part in encodings if part and part != "aws-chunked")
     kept.pop("content-encoding", None)
     return kept | ({"content-encoding": rest} if rest else {})
+
+
+def _hidden(refusal: S3Error, marker: StoredObject | None) -> S3Error:
+    """A refusal that shows the delete marker it is about."""
+    if marker is not None:
+        refusal.headers |= {"x-amz-delete-marker": "true", "x-amz-version-id": marker.version_id}
+    return refusal

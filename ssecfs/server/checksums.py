@@ -22,6 +22,7 @@ from ssecfs.server.sealed import open_note, seal_note
 PREFIX: Final = "x-amz-checksum-"
 FULL_OBJECT: Final = "FULL_OBJECT"
 COMPOSITE: Final = "COMPOSITE"
+_NO_ALGORITHMS: Final = frozenset({"algorithm", "mode", "type"})
 DEFAULT: Final = "crc64nvme"
 """What the server computes when the client brings nothing."""
 
@@ -102,11 +103,10 @@ def announced(headers: Mapping[str, str]) -> tuple[str, str | None] | None:
     Raises:
         S3Error: several, unknown, or malformed ones.
     """
-    given: list[tuple[str, str | None]] = [
-        (name.removeprefix(PREFIX), value)
-        for name, value in headers.items()
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX) in ALGORITHMS
-    ]
+    named = {name.removeprefix(PREFIX): value for name, value in headers.items() if name.startswith(PREFIX)}
+    given: list[tuple[str, str | None]] = [(name, value) for name, value in named.items() if name not in _NO_ALGORITHMS]
+    if not ALGORITHMS.keys() >= dict(given).keys():
+        raise S3Error("InvalidRequest", "The algorithm type you specified in x-amz-checksum- header is invalid.")
     trailer = headers.get("x-amz-trailer", "").lower()
     if trailer:
         if trailer.removeprefix(PREFIX) not in ALGORITHMS:
@@ -114,6 +114,11 @@ def announced(headers: Mapping[str, str]) -> tuple[str, str | None] | None:
         given.append((trailer.removeprefix(PREFIX), None))
     if len(given) > 1:
         message = "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+        raise S3Error("InvalidRequest", message)
+    if not given and "x-amz-sdk-checksum-algorithm" in headers:
+        message = (
+            "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+        )
         raise S3Error("InvalidRequest", message)
     return given[0] if given else None
 

@@ -34,21 +34,22 @@ def check_read(request: Request, stored: StoredObject) -> None:
         raise NotModified(stored.etag)
 
 
-def check_copy_source(request: Request, stored: StoredObject) -> None:
-    """Check the conditions that a copy puts on its source.
+def check_copy_source(call: Call, stored: StoredObject) -> None:
+    """Check the conditions that a copy puts on its source. A time still to come is no condition to AWS.
 
     Raises:
         S3Error: PreconditionFailed.
     """
     prefix = "x-amz-copy-source-"
-    match, none_match = request.headers.get(prefix + "if-match"), request.headers.get(prefix + "if-none-match")
+    match, none_match = call.header(prefix + "if-match"), call.header(prefix + "if-none-match")
+    since = _moment(call.header(prefix + "if-modified-since"))
     if match is not None and not _matches(match, stored.etag):
         raise precondition_failed(prefix + "If-Match")
-    if match is None and _is_modified_since(request.headers.get(prefix + "if-unmodified-since"), stored):
+    if match is None and _is_modified_since(call.header(prefix + "if-unmodified-since"), stored):
         raise precondition_failed(prefix + "If-Unmodified-Since")
     if none_match is not None and _matches(none_match, stored.etag):
         raise precondition_failed(prefix + "If-None-Match")
-    if none_match is None and _is_modified_since(request.headers.get(prefix + "if-modified-since"), stored) is False:
+    if none_match is None and since is not None and _seconds(stored) <= since <= call.now_ms // 1000:
         raise precondition_failed(prefix + "If-Modified-Since")
 
 
@@ -66,16 +67,30 @@ def check_write(call: Call) -> None:
         raise S3Error(code, message, Header="If-Match,If-None-Match")
     if call.profile.conditions is Conditions.NOT_SSEC and is_ssec_request(call.request):
         raise not_implemented("If-Match" if match is not None else "If-None-Match")
-    current = call.storage.objects.current(call.bucket, call.object_key)
     if none_match is not None:
         if none_match.strip() != "*":
             raise not_implemented("If-None-Match")
-        if current is not None:
+        if call.storage.objects.current(call.bucket, call.object_key) is not None:
             raise precondition_failed("If-None-Match")
     if match is not None:
         if match.strip() == "*":
             raise not_implemented("If-Match")
-        _require_match(call, current, match)
+        check_match(call, call.object_key, match)
+
+
+def check_match(call: Call, object_key: str, match: str) -> None:
+    """Check that what a name shows has an ETag.
+
+    Raises:
+        S3Error: PreconditionFailed, NoSuchKey.
+    """
+    if call.profile.conditions is Conditions.NONE:
+        return
+    current = call.storage.objects.current(call.bucket, object_key)
+    if current is None:
+        raise no_such_key(object_key)
+    if not _matches(match, current.etag):
+        raise precondition_failed("If-Match")
 
 
 def check_completion(call: Call, upload: StoredUpload) -> None:
@@ -88,7 +103,8 @@ def check_completion(call: Call, upload: StoredUpload) -> None:
     has_condition = call.header("if-match") is not None or call.header("if-none-match") is not None
     if has_condition and call.profile.conditions is not Conditions.NONE and upload.is_overtaken:
         message = "The conditional request cannot succeed due to a conflicting operation against this resource."
-        raise S3Error("ConditionalRequestConflict", message, Key=call.object_key)
+        condition = "If-None-Match" if call.header("if-match") is None else "If-Match"
+        raise S3Error("ConditionalRequestConflict", message, Condition=condition, Key=call.object_key)
 
 
 def check_delete(call: Call) -> None:
@@ -101,20 +117,13 @@ def check_delete(call: Call) -> None:
         if call.header(name) is not None:
             raise not_implemented(name)
     match = call.header("if-match")
-    if match is not None and call.profile.conditions is not Conditions.NONE:
-        _require_match(call, call.storage.objects.current(call.bucket, call.object_key), match)
+    if match is not None:
+        check_match(call, call.object_key, match)
 
 
 def is_ssec_request(request: Request) -> bool:
     """Tell whether a request brings a customer key for its target."""
     return any(name in request.headers for name in TARGET_HEADERS)
-
-
-def _require_match(call: Call, current: StoredObject | None, match: str) -> None:
-    if current is None:
-        raise no_such_key(call.object_key)
-    if not _matches(match, current.etag):
-        raise precondition_failed("If-Match")
 
 
 def _matches(wanted: str, etag: str) -> bool:
@@ -123,11 +132,21 @@ def _matches(wanted: str, etag: str) -> bool:
 
 
 def _is_modified_since(text: str | None, stored: StoredObject) -> bool | None:
-    """Tell whether an object is newer than a date; None: no date was given, or it is none."""
+    """Tell whether an object is newer than a date; None: no date was given."""
+    moment_s = _moment(text)
+    return None if moment_s is None else _seconds(stored) > moment_s
+
+
+def _moment(text: str | None) -> int | None:
+    """Seconds since the epoch of a date; None: no date was given."""
     if text is None:
         return None
     try:
-        moment_s = int(parsedate_to_datetime(text).timestamp())
+        return int(parsedate_to_datetime(text).timestamp())
     except (TypeError, ValueError, OverflowError) as error:
         raise S3Error("InvalidArgument", "A date in a condition cannot be read.") from error
-    return stored.modified_ms // 1000 > moment_s
+
+
+def _seconds(stored: StoredObject) -> int:
+    """When an object was stored, as its Last-Modified says."""
+    return stored.modified_ms // 1000

@@ -34,6 +34,7 @@ STATUSES: Final = {
     "KeyTooLongError": 400,
     "MalformedTrailerError": 400,
     "MalformedXML": 400,
+    "MetadataTooLarge": 400,
     "MethodNotAllowed": 405,
     "MissingContentLength": 411,
     "NoSuchBucket": 404,
@@ -70,6 +71,7 @@ class S3Error(Exception):
         code: as clients know it.
         status: HTTP status.
         details: further elements of the document.
+        headers: further headers of the answer.
     """
 
     def __init__(self, code: str, message: str, /, **details: str) -> None:
@@ -79,6 +81,7 @@ class S3Error(Exception):
         self.status = STATUSES[code]
         self.message = message
         self.details = details
+        self.headers: dict[str, str] = {}
 
 
 class NotModified(Exception):  # noqa: N818 - it is an answer, not an error
@@ -114,6 +117,12 @@ def no_such_key(object_key: str) -> S3Error:
 def no_such_version(object_key: str, version_id: str) -> S3Error:
     """The version is missing."""
     return S3Error("NoSuchVersion", "The specified version does not exist.", Key=object_key, VersionId=version_id)
+
+
+def invalid_version(version_id: str) -> S3Error:
+    """No version can be called so."""
+    message = "Invalid version id specified" if version_id else "Version id cannot be the empty string"
+    return S3Error("InvalidArgument", message, ArgumentName="versionId", ArgumentValue=version_id)
 
 
 def no_such_upload(upload_id: str) -> S3Error:

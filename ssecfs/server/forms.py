@@ -107,8 +107,6 @@ class Form:
             self._name = options.get(b"name", b"").decode("utf-8", "replace").lower()
             if self._name == FILE_FIELD and not self.has_file:
                 self.file_name = options.get(b"filename", b"").decode("utf-8", "replace")
-        elif name == b"content-type" and self._name == FILE_FIELD and not self.has_file:
-            self.fields.setdefault("content-type", value.decode("utf-8", "replace"))
 
     def _headers_end(self) -> None:
         if self._name == FILE_FIELD and not self.has_file:

@@ -38,7 +38,9 @@ class ObjectTable:
         current = self.current(bucket, object_key)
         if current is not None and current.version_id == version_id:
             return current
-        return next((old for old in self.old_versions(bucket, object_key) if old.version_id == version_id), None)
+        statement = "SELECT * FROM old_versions WHERE bucket = ? AND object_key = ? AND version_id = ?"
+        row = self._database.row(statement, bucket, object_key, version_id)
+        return object_from(row) if row else None
 
     def old_versions(self, bucket: str, object_key: str) -> list[StoredObject]:
         """The versions and delete markers of a name beside the current one, newest first."""
@@ -46,6 +48,12 @@ class ObjectTable:
             "SELECT * FROM old_versions WHERE bucket = ? AND object_key = ? ORDER BY sequence DESC", bucket, object_key
         )
         return [object_from(row) for row in rows]
+
+    def hiding_marker(self, bucket: str, object_key: str) -> StoredObject | None:
+        """The delete marker because of which a name shows nothing; None: the name was never there."""
+        statement = "SELECT * FROM old_versions WHERE bucket = ? AND object_key = ? ORDER BY sequence DESC LIMIT 1"
+        row = self._database.row(statement, bucket, object_key)
+        return object_from(row) if row else None
 
     def put_current(self, stored: StoredObject) -> None:
         """Make a version what its name shows; what was there before is overwritten."""
@@ -122,12 +130,16 @@ class ObjectTable:
         Args:
             bucket: exists.
             prefix: of the object keys.
-            start: object key, and sequence below which its versions begin; 0: all of them.
+            start: object key, and sequence below which its versions begin; 0: all of them. With a sequence, the object key
+                begins with the prefix.
 
         Yields:
             The version, and whether it is the newest of its name.
         """
         object_key, below = start
+        if below:
+            yield from self._versions_below(bucket, object_key, below)
+            object_key += "\0"
         rows = self._database.run(
             "SELECT * FROM objects WHERE bucket = ?1 AND object_key >= ?2 "
             "UNION ALL SELECT * FROM old_versions WHERE bucket = ?1 AND object_key >= ?2 "
@@ -140,10 +152,22 @@ class ObjectTable:
             stored = object_from(row)
             if not stored.object_key.startswith(prefix):
                 return
-            is_latest = stored.object_key != previous
+            yield stored, stored.object_key != previous
             previous = stored.object_key
-            if stored.object_key != object_key or not below or stored.sequence < below:
-                yield stored, is_latest
+
+    def _versions_below(self, bucket: str, object_key: str, below: int) -> Iterator[tuple[StoredObject, bool]]:
+        newest = self.current(bucket, object_key) or self.hiding_marker(bucket, object_key)
+        rows = self._database.run(
+            "SELECT * FROM objects WHERE bucket = ?1 AND object_key = ?2 AND sequence < ?3 "
+            "UNION ALL SELECT * FROM old_versions WHERE bucket = ?1 AND object_key = ?2 AND sequence < ?3 "
+            "ORDER BY sequence DESC",
+            bucket,
+            object_key,
+            below,
+        )
+        for row in rows:
+            stored = object_from(row)
+            yield stored, newest is not None and stored.sequence == newest.sequence
 
 
 def common_prefix(object_key: str, prefix: str, delimiter: str) -> str | None:

@@ -182,5 +182,6 @@ async def _primed(response: Response) -> Response:
 
 def _refusal(request: Request, error: S3Error, request_id: str) -> Response:
     if request.method == "HEAD":
-        return Response(error.status, length=0)
-    return Response(error.status, {"content-type": "application/xml"}, error_document(error, request.raw_path, request_id))
+        return Response(error.status, error.headers, length=0)
+    headers = {"content-type": "application/xml"} | error.headers
+    return Response(error.status, headers, error_document(error, request.raw_path, request_id))

@@ -1,5 +1,6 @@
 """Object tags: in a header, in a document. No I/O. Imported by the operations."""
 
+import re
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -9,25 +10,32 @@ from ssecfs.server.xml import child_text, children, malformed, parse_document
 MAX_TAGS: Final = 10
 MAX_NAME: Final = 128
 MAX_VALUE: Final = 256
+_TEXT: Final = re.compile(r"[\w\s+\-=.:/@]*")
 
 
 def tags_of_header(text: str | None) -> dict[str, str]:
     """The tags in ``x-amz-tagging``.
 
     Raises:
-        S3Error: InvalidTag.
+        S3Error: InvalidArgument, InvalidTag.
     """
     if not text:
         return {}
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True)
-    except ValueError as error:
-        raise S3Error("InvalidArgument", "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded.") from error
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict")
+    except ValueError:
+        pairs = []
+    if not pairs or len(dict(pairs)) < len(pairs):
+        message = (
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name "
+            "duplicates."
+        )
+        raise S3Error("InvalidArgument", message, ArgumentName="x-amz-tagging", ArgumentValue=text)
     return checked_tags(pairs)
 
 
 def checked_tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Tags, if there are not too many and none is too long.
+    """Tags, if there are not too many and all of them may be called so.
 
     Raises:
         S3Error: InvalidTag.
@@ -37,8 +45,13 @@ def checked_tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
     tags = dict(pairs)
     if len(tags) < len(pairs):
         raise S3Error("InvalidTag", "Cannot provide multiple Tags with the same key")
-    if any(not name or len(name) > MAX_NAME or len(value) > MAX_VALUE for name, value in pairs):
-        raise S3Error("InvalidTag", "The TagKey or TagValue you have provided is invalid")
+    for name, value in pairs:
+        if not name or len(name) > MAX_NAME or not _TEXT.fullmatch(name):
+            raise S3Error("InvalidTag", "The TagKey you have provided is invalid", TagKey=name)
+        if name.startswith("aws:"):
+            raise S3Error("InvalidTag", "Your TagKey cannot be prefixed with aws:", TagKey=name)
+        if len(value) > MAX_VALUE or not _TEXT.fullmatch(value):
+            raise S3Error("InvalidTag", "The TagValue you have provided is invalid", TagKey=name, TagValue=value)
     return tags
 
 

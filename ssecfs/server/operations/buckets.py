@@ -40,9 +40,12 @@ async def head_bucket(call: Call) -> Response:
 
 async def delete_bucket(call: Call) -> Response:
     """Remove an empty bucket."""
-    call.storage.buckets.require(call.bucket)
+    bucket = call.storage.buckets.require(call.bucket)
     if not call.storage.delete_bucket(call.bucket):
-        raise S3Error("BucketNotEmpty", "The bucket you tried to delete is not empty", BucketName=call.bucket)
+        message = "The bucket you tried to delete is not empty"
+        if bucket.versioning is not Versioning.OFF:
+            message += ". You must delete all versions in the bucket."
+        raise S3Error("BucketNotEmpty", message, BucketName=call.bucket)
     return Response(204)
 
 
@@ -63,9 +66,10 @@ async def put_versioning(call: Call) -> Response:
     call.storage.buckets.require(call.bucket)
     root = parse_document(await call.body.read(MAX_DOCUMENT_BYTES), "VersioningConfiguration")
     status = child_text(root, "Status")
+    if status is None:
+        raise S3Error("IllegalVersioningConfigurationException", "The Versioning element must be specified")
     if status not in {Versioning.ENABLED.value, Versioning.SUSPENDED.value}:
-        message = "The Versioning element must be specified"
-        raise S3Error("IllegalVersioningConfigurationException", message)
+        raise malformed()
     call.storage.buckets.set_versioning(call.bucket, Versioning(status))
     return Response()
 

@@ -23,11 +23,12 @@ MAX_DOCUMENT_BYTES: Final = 4 << 20
 
 async def complete_upload(call: Call) -> Response:
     """Turn parts into an object. A key must fit if it is given; some services, and checksums, need one."""
+    call.body.ignore_checksum()  # what the headers say is said of the object
     root = parse_document(await call.body.read(MAX_DOCUMENT_BYTES), "CompleteMultipartUpload")
     upload = upload_of(call)
     given = call.customer_key()
     needs_key = upload.seal.is_ssec and (call.profile.completes_with_key or bool(upload.checksum[0]))
-    data_key = part_key(call, upload)[1] if given is not None or needs_key or not upload.seal.is_ssec else b""
+    data_key = part_key(call, upload, given) if given is not None or needs_key or not upload.seal.is_ssec else b""
     chosen = _chosen_parts(root, upload, {part.part_number: part for part in call.storage.uploads.parts(upload.upload_id)})
     size = sum(part.piece.size for part in chosen)
     _check_size(call, size)
@@ -51,7 +52,7 @@ async def complete_upload(call: Call) -> Response:
     ]
     if checksum:
         tree += [(f"Checksum{checksum.algorithm.upper()}", checksum.value), ("ChecksumType", checksum.kind)]
-    return document("CompleteMultipartUploadResult", tree, headers=call.version_headers(stored))
+    return document("CompleteMultipartUploadResult", tree, headers=call.new_version_headers(stored))
 
 
 def _chosen_parts(root: Element, upload: StoredUpload, parts: dict[int, StoredPart]) -> list[StoredPart]:

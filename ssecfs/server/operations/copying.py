@@ -77,7 +77,7 @@ def open_source(call: Call) -> Source:
     if stored.seal.is_ssec and not call.profile.can_copy_ssec:
         raise S3Error("NotImplemented", "A header you provided implies functionality that is not implemented.")
     data_key = call.open_key(stored, Side.SOURCE)
-    check_copy_source(call.request, stored)
+    check_copy_source(call, stored)
 
     def plaintext(start: int, stop: int) -> AsyncIterator[bytes]:
         return read_pieces(call.storage, stored.pieces, data_key, stored.seal.object_id, start, stop)

@@ -35,4 +35,4 @@ def _set(call: Call, tags: dict[str, str], status: int) -> Response:
 
 
 def _requested(call: Call) -> StoredObject:
-    return call.require_object(call.bucket, call.object_key, call.request.parameter("versionId"))
+    return call.require_object(call.bucket, call.object_key, call.version_id)

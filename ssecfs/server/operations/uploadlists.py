@@ -4,7 +4,7 @@ from ssecfs.server.call import Call
 from ssecfs.server.checksums import open_checksum
 from ssecfs.server.objecttable import common_prefix
 from ssecfs.server.operations.buckets import OWNER
-from ssecfs.server.operations.listing import common_prefixes, encoded
+from ssecfs.server.operations.listing import common_prefixes, encoded, start_behind
 from ssecfs.server.operations.multipart import MAX_PARTS, part_key, upload_of
 from ssecfs.server.records import StoredPart, StoredUpload
 from ssecfs.server.response import Response, Tree, document, iso_time
@@ -15,7 +15,7 @@ MAX_SHOWN = 1000
 async def list_parts(call: Call) -> Response:
     """List the parts of an upload; their checksums are sealed, so an upload that has them needs the key."""
     upload = upload_of(call)
-    data_key = part_key(call, upload)[1] if upload.checksum[0] else b""
+    data_key = part_key(call, upload, call.customer_key()) if upload.checksum[0] else b""
     after = call.request.number("part-number-marker", 0, MAX_PARTS)
     limit = call.request.number("max-parts", MAX_SHOWN, MAX_SHOWN)
     parts = [part for part in call.storage.uploads.parts(upload.upload_id) if part.part_number > after]
@@ -51,7 +51,7 @@ def _part(upload: StoredUpload, part: StoredPart, data_key: bytes) -> list[tuple
 
 
 async def list_uploads(call: Call) -> Response:
-    """List the uploads of a bucket, by object key and id."""
+    """List the uploads of a bucket, by object key, then by age, which is the order of their ids."""
     call.storage.buckets.require(call.bucket)
     request = call.request
     prefix, delimiter = request.parameter("prefix") or "", request.parameter("delimiter") or ""
@@ -60,9 +60,9 @@ async def list_uploads(call: Call) -> Response:
     uploads: list[StoredUpload] = []
     prefixes: list[str] = []
     next_marker: tuple[str, str] | None = None
-    last = marker
+    start, last = start_behind(call, marker[0]), marker
     for upload in call.storage.uploads.all_of(call.bucket, prefix):
-        if not _is_behind(upload, marker, delimiter):
+        if not _is_behind(upload, marker, start):
             continue
         common = common_prefix(upload.object_key, prefix, delimiter)
         if common is not None and common in prefixes[-1:]:
@@ -92,13 +92,9 @@ async def list_uploads(call: Call) -> Response:
     return document("ListMultipartUploadsResult", tree + common_prefixes(call, prefixes))
 
 
-def _is_behind(upload: StoredUpload, marker: tuple[str, str], delimiter: str) -> bool:
-    """Tell whether an upload comes after a marker: an object key with an upload id, an object key, or a common prefix."""
-    object_key, upload_id = marker
-    if upload_id:
-        return (upload.object_key, upload.upload_id) > marker
-    is_prefix = bool(delimiter) and object_key.endswith(delimiter)
-    return upload.object_key > object_key and not (is_prefix and upload.object_key.startswith(object_key))
+def _is_behind(upload: StoredUpload, marker: tuple[str, str], start: str) -> bool:
+    """Tell whether an upload comes after a marker; start is what ``start_behind`` says of its object key."""
+    return (upload.object_key, upload.upload_id) > marker if all(marker) else upload.object_key >= start
 
 
 def _upload(call: Call, upload: StoredUpload) -> list[tuple[str, Tree]]:

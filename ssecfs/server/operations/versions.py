@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from ssecfs.server.call import Call, shown_version
+from ssecfs.server.call import Call, is_version_id, shown_version
+from ssecfs.server.errors import S3Error
 from ssecfs.server.objecttable import after_prefix, common_prefix
 from ssecfs.server.operations.buckets import OWNER
 from ssecfs.server.operations.listing import common_prefixes, encoded, listing_head, page_limit, start_behind
-from ssecfs.server.records import Kind, StoredObject
+from ssecfs.server.records import NULL_VERSION, Kind, StoredObject
 from ssecfs.server.response import Response, Tree, document, iso_time
 
 
@@ -22,7 +23,7 @@ class _Page:
 async def list_object_versions(call: Call) -> Response:
     """List one page of all versions and delete markers, the newest of a name first."""
     call.storage.buckets.require(call.bucket)
-    key_marker, version_marker = call.request.parameter("key-marker") or "", call.request.parameter("version-id-marker") or ""
+    key_marker, version_marker = _markers(call)
     limit = page_limit(call)
     page = _find(call, _start(call, key_marker, version_marker), limit) if limit else _Page()
     head = listing_head(call, limit, is_truncated=page.next_marker is not None)
@@ -37,14 +38,27 @@ async def list_object_versions(call: Call) -> Response:
 
 def _start(call: Call, key_marker: str, version_marker: str) -> tuple[str, int]:
     """Object key, and the sequence below which its versions begin; 0: all of them."""
-    if not version_marker:
+    if not version_marker or not key_marker.startswith(call.request.parameter("prefix") or ""):
         return start_behind(call, key_marker), 0
-    marked = call.storage.objects.version(call.bucket, key_marker, version_marker)
-    if marked is not None:
-        return key_marker, marked.sequence
-    # It was deleted since; version ids are sequences.
-    is_number = version_marker.isascii() and version_marker.isdigit() and len(version_marker) < 20  # noqa: PLR2004 - digits
-    return key_marker, int(version_marker) if is_number else 0
+    if version_marker != NULL_VERSION:
+        return key_marker, int(version_marker)  # version ids are sequences
+    marked = call.storage.objects.version(call.bucket, key_marker, NULL_VERSION)
+    return key_marker, marked.sequence if marked is not None else 0
+
+
+def _markers(call: Call) -> tuple[str, str]:
+    """Object key and version id behind which a page begins.
+
+    Raises:
+        S3Error: InvalidArgument.
+    """
+    key_marker, version_marker = call.request.parameter("key-marker") or "", call.request.parameter("version-id-marker") or ""
+    details = {"ArgumentName": "version-id-marker", "ArgumentValue": version_marker}
+    if version_marker and not key_marker:
+        raise S3Error("InvalidArgument", "A version-id marker cannot be specified without a key marker.", **details)
+    if version_marker and not is_version_id(version_marker):
+        raise S3Error("InvalidArgument", "Invalid version id specified", **details)
+    return key_marker, version_marker
 
 
 def _find(call: Call, start: tuple[str, int], limit: int) -> _Page:
