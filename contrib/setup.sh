@@ -13,7 +13,7 @@ VENV=$ROOT/.venv
 # shellcheck disable=SC2034
 RUN_PACKAGES=(fuse3 libfuse3-dev pkg-config gcc python3-dev python3-venv)
 # shellcheck disable=SC2034
-TEST_PACKAGES=(ca-certificates curl git openssl rclone restic rsync s3fs sqlite3)
+TEST_PACKAGES=(ca-certificates curl git openssl rclone restic rsync s3fs sqlite3 strace)
 # shellcheck disable=SC2034
 CHECK_PACKAGES=(shellcheck)
 

@@ -31,10 +31,10 @@ def run(arguments: Mapping[str, str]) -> int:
     if not isinstance(keyfile, Path):
         message = "say which customer key to use: --keyfile FILE"
         raise ConfigError(message)
-    expires_s = _expires(values)
-    keyring = load_keyfile(keyfile)
-    url = presigned_url(make_client(_connection(values)), method, (bucket, object_key), keyring.first, expires_s)
-    sys.stdout.write(f"{url}\n{curl_command(method, object_key, url, keyfile, values.get('ca-bundle'))}\n")
+    expires_s, connection = _expires(values), _connection(values)
+    customer_key = load_keyfile(keyfile).first
+    url = presigned_url(make_client(connection), method, (bucket, object_key), customer_key, expires_s)
+    sys.stdout.write(f"{url}\n{curl_command(method, object_key, url, keyfile, connection.ca_bundle)}\n")
     return 0
 
 
@@ -51,9 +51,9 @@ def parse_method(text: str) -> Method:
         raise ConfigError(message) from None
 
 
-def curl_command(method: Method, object_key: str, url: str, keyfile: Path, ca_bundle: Value | None) -> str:
+def curl_command(method: Method, object_key: str, url: str, keyfile: Path, ca_bundle: Path | None) -> str:
     """A line for the shell that uses the URL; local files have the last part of the object key as their name."""
-    name = PurePosixPath(object_key).name or "object"
+    name = _file_name(object_key)
     use = {
         Method.GET: ["--output", name],
         Method.PUT: ["--upload-file", name],
@@ -61,7 +61,15 @@ def curl_command(method: Method, object_key: str, url: str, keyfile: Path, ca_bu
     }[method]
     trust = ["--cacert", str(ca_bundle)] if ca_bundle is not None else []
     headers = shlex.join([*_own_command(), "headers", "--keyfile", str(keyfile.absolute())])
-    return f"{headers} | {shlex.join(['curl', '--fail-with-body', '--header', '@-', *trust, *use, url])}"
+    # Without --globoff curl would take brackets and braces in the name of the file for patterns.
+    return f"{headers} | {shlex.join(['curl', '--fail-with-body', '--globoff', '--header', '@-', *trust, *use, url])}"
+
+
+def _file_name(object_key: str) -> str:
+    name = PurePosixPath(object_key).name
+    if name in {"", ".."}:
+        return "object"
+    return f"./{name}" if name.startswith("-") else name  # "-" alone would be standard input
 
 
 def _own_command() -> list[str]:
@@ -83,9 +91,12 @@ def _connection(values: Mapping[str, Value]) -> S3Options:
     endpoint_url, ca_bundle = values.get("endpoint-url"), values.get("ca-bundle")
     if isinstance(endpoint_url, str):
         check_endpoint(endpoint_url, is_http_allowed=bool(values.get("allow-http", False)))
+    if isinstance(ca_bundle, Path) and not ca_bundle.is_file():
+        message = f"--ca-bundle {ca_bundle}: there is no such file"
+        raise ConfigError(message)
     return S3Options(
         endpoint_url=endpoint_url if isinstance(endpoint_url, str) else None,
         region=str(values["region"]) if "region" in values else None,
         profile_name=str(values["profile-name"]) if "profile-name" in values else None,
-        ca_bundle=ca_bundle if isinstance(ca_bundle, Path) else None,
+        ca_bundle=ca_bundle.absolute() if isinstance(ca_bundle, Path) else None,
     )
