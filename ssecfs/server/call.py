@@ -13,9 +13,9 @@ from typing import Final
 
 from ssecfs.server.body import Body
 from ssecfs.server.customer_keys import SOURCE_HEADERS, TARGET_HEADERS, customer_key
-from ssecfs.server.errors import S3Error, invalid_version, no_such_key, no_such_version
+from ssecfs.server.errors import S3Error, invalid_version, no_such_key, not_implemented
 from ssecfs.server.faults import Faults
-from ssecfs.server.profiles import Case, Encryption, ETags, Profile
+from ssecfs.server.profiles import Case, Echo, Encryption, ETags, Profile
 from ssecfs.server.records import NULL_VERSION, Kind, StoredObject, Versioning
 from ssecfs.server.request import Request
 from ssecfs.server.response import http_time
@@ -25,6 +25,7 @@ from ssecfs.ssec import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 
 META_PREFIX: Final = "x-amz-meta-"
 MAX_META_BYTES: Final = 2048
+OTHER_ENCRYPTION: Final = "x-amz-server-side-encryption"
 KEPT_HEADERS: Final = (
     "cache-control",
     "content-disposition",
@@ -97,11 +98,15 @@ class Call:
         """The customer key of an upload.
 
         Raises:
-            S3Error: the headers do not fit together, or the bucket blocks SSE-C, which is looked at first.
+            S3Error: the headers do not fit together, or the bucket blocks SSE-C, which is looked at first; or what is asked for
+                is neither SSE-C nor the server's own key.
         """
         if any(name in self.request.headers for name in TARGET_HEADERS) and self._is_blocked():
-            raise S3Error("AccessDenied", "Access Denied")
-        return self.customer_key()
+            raise self.profile.error(Case.BLOCKED)
+        given = self.customer_key()
+        if self.header(OTHER_ENCRYPTION) not in {None, "AES256"}:
+            raise not_implemented(OTHER_ENCRYPTION)
+        return given
 
     @property
     def is_ssec_ignored(self) -> bool:
@@ -118,7 +123,7 @@ class Call:
         """The object that a name shows, or one version of it.
 
         Raises:
-            S3Error: NoSuchBucket, NoSuchKey, NoSuchVersion, MethodNotAllowed for a delete marker.
+            S3Error: NoSuchBucket, NoSuchKey; there is no such version, or it is a delete marker.
         """
         has_versions = self.storage.buckets.require(bucket).versioning is not Versioning.OFF
         if version_id is None:
@@ -129,10 +134,9 @@ class Call:
             return current
         found = self.storage.objects.version(bucket, object_key, self.stored_version_id(bucket, object_key, version_id))
         if found is None:
-            raise no_such_version(object_key, version_id)
+            raise self.profile.error(Case.NO_SUCH_VERSION, Key=object_key, VersionId=version_id)
         if found.kind is Kind.MARKER:
-            message = "The specified method is not allowed against this resource."
-            refusal = S3Error("MethodNotAllowed", message, Method=self.request.method, ResourceType="DeleteMarker")
+            refusal = self.profile.error(Case.READ_MARKER, Method=self.request.method, ResourceType="DeleteMarker")
             refusal.headers = {"allow": "DELETE", "last-modified": http_time(found.modified_ms)}
             raise _hidden(refusal, found)
         return found
@@ -153,12 +157,13 @@ class Call:
         """
         if not stored.is_sound:
             raise DamagedError
-        given = self.customer_key(side, Case.BAD_LENGTH_READ)
         place = seal_place(stored.bucket, stored.object_key)
         if not stored.seal.is_ssec:
-            if given is not None and not self.is_ssec_ignored:
+            is_looked_at = Case.NOT_APPLICABLE not in self.profile.accepts
+            if is_looked_at and self.customer_key(side, Case.BAD_LENGTH_READ) is not None:
                 raise self.profile.error(Case.NOT_APPLICABLE)
             return open_seal(stored.seal, self.storage.server_secret, place)
+        given = self.customer_key(side, Case.BAD_LENGTH_READ)
         if given is None:
             raise self.profile.error(Case.KEYLESS)
         try:
@@ -180,9 +185,17 @@ class Call:
 
     def echo(self, given: CustomerKey | None) -> dict[str, str]:
         """The headers by which an answer shows which key was used."""
-        if given is None or not self.profile.echoes_key:
+        if given is None or self.profile.echo is Echo.NONE:
             return {}
         return {ALGORITHM_HEADER: ALGORITHM, KEY_MD5_HEADER: given.md5}
+
+    def read_echo(self, stored: StoredObject) -> dict[str, str]:
+        """The same for a read; a key that had no effect is not shown."""
+        return self.echo(self.customer_key()) if stored.seal.is_ssec or self.is_ssec_ignored else {}
+
+    def copy_echo(self, given: CustomerKey | None) -> dict[str, str]:
+        """The same for a copy."""
+        return {} if self.profile.echo is Echo.NOT_COPIES else self.echo(given)
 
     def new_version(self) -> tuple[str, int]:
         """The version id and the sequence of what is stored now."""

@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 
 from ssecfs.server.call import Call
 from ssecfs.server.customer_keys import TARGET_HEADERS
-from ssecfs.server.errors import NotModified, S3Error, no_such_key, not_implemented, precondition_failed
-from ssecfs.server.profiles import Conditions
+from ssecfs.server.errors import NotModified, S3Error, not_implemented, precondition_failed
+from ssecfs.server.profiles import Case, Write
 from ssecfs.server.records import StoredObject, StoredUpload
 from ssecfs.server.request import Request
 
@@ -53,43 +53,44 @@ def check_copy_source(call: Call, stored: StoredObject) -> None:
         raise precondition_failed(prefix + "If-Modified-Since")
 
 
-def check_write(call: Call) -> None:
+def check_write(call: Call, write: Write) -> None:
     """Check the conditions of an upload, against what is there at this moment.
 
     Raises:
         S3Error: PreconditionFailed, NoSuchKey, NotImplemented.
     """
     match, none_match = call.header("if-match"), call.header("if-none-match")
-    if (match is None and none_match is None) or call.profile.conditions is Conditions.NONE:
+    if (match is None and none_match is None) or write not in call.profile.conditional:
         return
     if match is not None and none_match is not None:
-        code, message = call.profile.both_conditions
-        raise S3Error(code, message, Header="If-Match,If-None-Match")
-    if call.profile.conditions is Conditions.NOT_SSEC and is_ssec_request(call.request):
-        raise not_implemented("If-Match" if match is not None else "If-None-Match")
+        more = "Multiple conditional request headers present in the request"
+        call.profile.refuse(Case.TWO_CONDITIONS, Header="If-Match,If-None-Match", additionalMessage=more)
+    if is_ssec_request(call.request):
+        call.profile.refuse(Case.CONDITION_ON_SSEC, **_value_of("If-Match" if match is not None else "If-None-Match"))
     if none_match is not None:
         if none_match.strip() != "*":
-            raise not_implemented("If-None-Match")
-        if call.storage.objects.current(call.bucket, call.object_key) is not None:
+            call.profile.refuse(Case.NONE_MATCH_ETAG, **_value_of("If-None-Match"))
+        current = call.storage.objects.current(call.bucket, call.object_key)
+        if current is not None and _matches_write(call, none_match, current.etag):
             raise precondition_failed("If-None-Match")
     if match is not None:
         if match.strip() == "*":
-            raise not_implemented("If-Match")
-        check_match(call, call.object_key, match)
+            call.profile.refuse(Case.MATCH_ANY, **_value_of("If-Match"))
+        check_match(call, call.object_key, match, write)
 
 
-def check_match(call: Call, object_key: str, match: str) -> None:
+def check_match(call: Call, object_key: str, match: str, write: Write) -> None:
     """Check that what a name shows has an ETag.
 
     Raises:
         S3Error: PreconditionFailed, NoSuchKey.
     """
-    if call.profile.conditions is Conditions.NONE:
+    if write not in call.profile.conditional:
         return
     current = call.storage.objects.current(call.bucket, object_key)
     if current is None:
-        raise no_such_key(object_key)
-    if not _matches(match, current.etag):
+        raise call.profile.error(Case.MATCH_MISSING, Key=object_key)
+    if not _matches_write(call, match, current.etag):
         raise precondition_failed("If-Match")
 
 
@@ -99,9 +100,9 @@ def check_completion(call: Call, upload: StoredUpload) -> None:
     Raises:
         S3Error: as check_write; ConditionalRequestConflict.
     """
-    check_write(call)
+    check_write(call, Write.COMPLETE)
     has_condition = call.header("if-match") is not None or call.header("if-none-match") is not None
-    if has_condition and call.profile.conditions is not Conditions.NONE and upload.is_overtaken:
+    if has_condition and Write.COMPLETE in call.profile.conditional and upload.is_overtaken:
         message = "The conditional request cannot succeed due to a conflicting operation against this resource."
         condition = "If-None-Match" if call.header("if-match") is None else "If-Match"
         raise S3Error("ConditionalRequestConflict", message, Condition=condition, Key=call.object_key)
@@ -118,12 +119,20 @@ def check_delete(call: Call) -> None:
             raise not_implemented(name)
     match = call.header("if-match")
     if match is not None:
-        check_match(call, call.object_key, match)
+        check_match(call, call.object_key, match, Write.DELETE)
 
 
 def is_ssec_request(request: Request) -> bool:
     """Tell whether a request brings a customer key for its target."""
     return any(name in request.headers for name in TARGET_HEADERS)
+
+
+def _value_of(header: str) -> dict[str, str]:
+    return {"Header": header, "additionalMessage": f"We don't accept the provided value of {header} header for this API"}
+
+
+def _matches_write(call: Call, wanted: str, etag: str) -> bool:
+    return _matches(wanted, etag) if call.profile.unquotes_etags else wanted.strip() in {"*", etag.strip('"')}
 
 
 def _matches(wanted: str, etag: str) -> bool:

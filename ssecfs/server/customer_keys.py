@@ -1,4 +1,4 @@
-"""The SSE-C headers of a request: parsed and checked, in the order in which AWS checks them. No I/O.
+"""The SSE-C headers of a request: parsed, and checked in the order of the profile. No I/O.
 
 Imported by the operations.
 
@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from ssecfs import ssec
-from ssecfs.server.errors import S3Error
 from ssecfs.server.profiles import Case, Md5Rule, Profile
 from ssecfs.ssec import CUSTOMER_KEY_BYTES, CustomerKey
 
 _ARGUMENT: Final = {"ArgumentName": "x-amz-server-side-encryption"}
+_MD5_BYTES: Final = 16
 
 TARGET_HEADERS: Final = (ssec.ALGORITHM_HEADER, ssec.CUSTOMER_KEY_HEADER, ssec.KEY_MD5_HEADER)
 SOURCE_HEADERS: Final = (
@@ -44,25 +44,45 @@ def customer_key(
     if algorithm is None and encoded is None and md5 is None:
         return None
     if names is TARGET_HEADERS and "x-amz-server-side-encryption" in headers:
-        message = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
-        raise S3Error("InvalidArgument", message, **_ARGUMENT, ArgumentValue=headers["x-amz-server-side-encryption"])
-    if algorithm is None:
-        raise profile.error(Case.NO_ALGORITHM, **_ARGUMENT)
-    if algorithm != ssec.ALGORITHM:
-        raise profile.error(Case.BAD_ALGORITHM, **_ARGUMENT, ArgumentValue=algorithm)
-    if encoded is None:
-        raise profile.error(Case.NO_KEY, **_ARGUMENT)
-    if md5 is None and profile.md5_rule is Md5Rule.REQUIRED:
-        raise profile.error(Case.NO_MD5, **_ARGUMENT)
-    try:
-        secret = ssec.parse_customer_key(encoded)
-    except ValueError:
-        secret = b""
-    if len(secret) != CUSTOMER_KEY_BYTES:
-        raise profile.error(bad_length, **_ARGUMENT)
-    if md5 is not None and not _md5_fits(secret, encoded, md5, profile):
-        raise profile.error(Case.BAD_MD5, **_ARGUMENT)
+        profile.refuse(Case.TWO_KINDS, **_ARGUMENT, ArgumentValue=headers["x-amz-server-side-encryption"])
+    secret = _decoded(encoded or "")
+    wrong = _wrong_algorithm(algorithm) | _wrong_key(encoded, secret) | _wrong_md5(secret, encoded or "", md5, profile)
+    case = next((case for case in profile.trio_order if case in wrong), None) if wrong else None
+    if case is Case.BAD_ALGORITHM:
+        raise profile.error(case, **_ARGUMENT, ArgumentValue=algorithm or "")
+    if case is not None:
+        raise profile.error(bad_length if case is Case.BAD_LENGTH else case, **_ARGUMENT)
     return CustomerKey(secret)
+
+
+def _wrong_algorithm(algorithm: str | None) -> set[Case]:
+    if algorithm is None:
+        return {Case.NO_ALGORITHM}
+    return {Case.BAD_ALGORITHM} if algorithm != ssec.ALGORITHM else set()
+
+
+def _wrong_key(encoded: str | None, secret: bytes) -> set[Case]:
+    if encoded is None:
+        return {Case.NO_KEY}
+    if encoded and not secret:
+        return {Case.NOT_BASE64}
+    return {Case.BAD_LENGTH} if len(secret) != CUSTOMER_KEY_BYTES else set()
+
+
+def _wrong_md5(secret: bytes, encoded: str, md5: str | None, profile: Profile) -> set[Case]:
+    if md5 is None:
+        return {Case.NO_MD5} if profile.md5_rule is Md5Rule.REQUIRED else set()
+    if _md5_fits(secret, encoded, md5, profile):
+        return set()
+    return {Case.BAD_MD5 if len(_decoded(md5)) == _MD5_BYTES else Case.MALFORMED_MD5}
+
+
+def _decoded(text: str) -> bytes:
+    """What a header holds in base64; nothing, if that is none."""
+    try:
+        return ssec.parse_customer_key(text)
+    except ValueError:
+        return b""
 
 
 def _md5_fits(secret: bytes, encoded: str, md5: str, profile: Profile) -> bool:

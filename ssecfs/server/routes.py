@@ -131,13 +131,17 @@ HERE: Final = frozenset(
 """Parts of S3 that are not for every method and place; where they are not, the plain operation is no answer either."""
 
 
-def find_route(request: Request) -> Route:
+def find_route(request: Request, unknown: frozenset[str]) -> Route:
     """The operation that a request asks for.
+
+    Args:
+        request: with all that the client sent.
+        unknown: query parameters that the service does not know.
 
     Raises:
         S3Error: NotImplemented, MethodNotAllowed.
     """
-    names = {name for name, _ in request.query}
+    names = {name for name, _ in request.query} - unknown
     if names & ELSEWHERE:
         raise S3Error("NotImplemented", "A header or query you provided implies functionality that is not implemented")
     table = OBJECT if request.object_key else BUCKET if request.bucket else SERVICE

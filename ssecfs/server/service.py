@@ -16,11 +16,11 @@ from ssecfs.server.authentication import authenticate
 from ssecfs.server.body import Body, ClientGoneError, Receive
 from ssecfs.server.call import Call
 from ssecfs.server.customer_keys import SOURCE_HEADERS, TARGET_HEADERS
-from ssecfs.server.errors import NotModified, S3Error, error_document, not_implemented
+from ssecfs.server.errors import NotModified, S3Error, error_document
 from ssecfs.server.faults import Fault, FaultKind, Faults, status_error, throttling_error
 from ssecfs.server.formaccess import read_form
 from ssecfs.server.options import HttpKeys
-from ssecfs.server.profiles import Profile
+from ssecfs.server.profiles import Case, Profile
 from ssecfs.server.request import Request
 from ssecfs.server.response import Response
 from ssecfs.server.routes import Gate, Route, find_route
@@ -80,7 +80,7 @@ class Service:
         request_id = os.urandom(8).hex().upper()
         operation, ending = "Unknown", Ending.WHOLE
         try:
-            route = find_route(request)
+            route = find_route(request, self._profile.unknown_queries)
             operation = route.name
             due = self._faults.due(operation) if "ssecfs-faults" not in route.marks else []
             ending = next((_ENDINGS[fault.kind] for fault in due if fault.kind in _ENDINGS), Ending.WHOLE)
@@ -115,11 +115,21 @@ class Service:
             request, body = await read_form(request, receive, self._secrets, now_ms / 1000)
         else:
             signed = authenticate(request, self._secrets, now_ms / 1000)
-            if not self._profile.can_read_trailers and "x-amz-trailer" in request.headers:
-                raise not_implemented("x-amz-trailer")
+            if "x-amz-trailer" in request.headers:
+                case = Case.TRAILER if "content-length" in request.headers else Case.TRAILER_UNSIZED
+                self._profile.refuse(case, Header="x-amz-trailer")
+            request = self._as_understood(request)
             body = Body(request, signed, receive)
         call = Call(request, body, self._storage, self._profile, self._faults, now_ms)
         return await _primed(await route.operation(call))
+
+    def _as_understood(self, request: Request) -> Request:
+        """A request without the headers that the service does not know."""
+        unknown = self._profile.unknown_headers
+        if not unknown:
+            return request
+        known = {name: value for name, value in request.headers.items() if not name.startswith(unknown)}
+        return replace(request, headers=known)
 
 
 async def _misbehave(request: Request, receive: Receive, due: list[Fault]) -> Answer | None:

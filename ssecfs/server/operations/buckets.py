@@ -3,7 +3,8 @@
 from typing import Final
 
 from ssecfs.server.call import Call
-from ssecfs.server.errors import S3Error
+from ssecfs.server.errors import S3Error, not_implemented
+from ssecfs.server.profiles import Case, Encryption
 from ssecfs.server.records import Versioning
 from ssecfs.server.response import Response, Tree, document, iso_time
 from ssecfs.server.xml import child_text, children, malformed, parse_document
@@ -27,8 +28,7 @@ async def create_bucket(call: Call) -> Response:
     """Make a bucket."""
     await call.body.read(MAX_DOCUMENT_BYTES)
     if not call.storage.buckets.create(call.bucket):
-        message = "Your previous request to create the named bucket succeeded and you already own it."
-        raise S3Error("BucketAlreadyOwnedByYou", message, BucketName=call.bucket)
+        call.profile.refuse(Case.BUCKET_IS_YOURS, BucketName=call.bucket)
     return Response(headers={"location": f"/{call.bucket}"})
 
 
@@ -76,14 +76,26 @@ async def put_versioning(call: Call) -> Response:
 
 async def get_encryption(call: Call) -> Response:
     """Show the default encryption, with what it blocks."""
+    algorithm, blocked = _encryption_of(call)
+    rule: list[tuple[str, Tree]] = [("ApplyServerSideEncryptionByDefault", [("SSEAlgorithm", algorithm)])]
+    if blocked:
+        rule.append(("BlockedEncryptionTypes", [("EncryptionType", name) for name in sorted(blocked)]))
+    return document("ServerSideEncryptionConfiguration", [("Rule", rule)])
+
+
+def _encryption_of(call: Call) -> tuple[str, frozenset[str]]:
+    """Algorithm of a bucket's default encryption, and what it blocks: as it was put, else as the profile has it.
+
+    Raises:
+        S3Error: there is none.
+    """
     bucket = call.storage.buckets.require(call.bucket)
-    if not bucket.encryption:
+    if bucket.encryption:
+        return bucket.encryption, bucket.blocked
+    if not call.profile.encrypts_by_default:
         message = "The server side encryption configuration was not found"
         raise S3Error("ServerSideEncryptionConfigurationNotFoundError", message, BucketName=call.bucket)
-    rule: list[tuple[str, Tree]] = [("ApplyServerSideEncryptionByDefault", [("SSEAlgorithm", bucket.encryption)])]
-    if bucket.blocked:
-        rule.append(("BlockedEncryptionTypes", [("EncryptionType", name) for name in sorted(bucket.blocked)]))
-    return document("ServerSideEncryptionConfiguration", [("Rule", rule)])
+    return "AES256", frozenset({"SSE-C"} if call.profile.encryption is Encryption.BLOCKED else ())
 
 
 async def put_encryption(call: Call) -> Response:
@@ -95,6 +107,8 @@ async def put_encryption(call: Call) -> Response:
         raise malformed()
     by_default = children(rules[0], "ApplyServerSideEncryptionByDefault")
     algorithm = (child_text(by_default[0], "SSEAlgorithm") if by_default else None) or "AES256"
+    if algorithm != "AES256":
+        raise not_implemented("SSEAlgorithm")
     blocked = {
         (item.text or "").strip()
         for block in children(rules[0], "BlockedEncryptionTypes")

@@ -12,7 +12,7 @@ from ssecfs.server.conditions import check_completion
 from ssecfs.server.errors import S3Error
 from ssecfs.server.operations.multipart import part_key, upload_of
 from ssecfs.server.operations.objects import new_object
-from ssecfs.server.profiles import ETags
+from ssecfs.server.profiles import Case, ETags
 from ssecfs.server.records import StoredPart, StoredUpload
 from ssecfs.server.response import Response, Tree, document
 from ssecfs.server.xml import child_text, children, malformed, parse_document
@@ -22,14 +22,15 @@ MAX_DOCUMENT_BYTES: Final = 4 << 20
 
 
 async def complete_upload(call: Call) -> Response:
-    """Turn parts into an object. A key must fit if it is given; some services, and checksums, need one."""
+    """Turn parts into an object. A key must fit if it is given; checksums need one."""
     call.body.ignore_checksum()  # what the headers say is said of the object
     root = parse_document(await call.body.read(MAX_DOCUMENT_BYTES), "CompleteMultipartUpload")
     upload = upload_of(call)
-    given = call.customer_key()
-    needs_key = upload.seal.is_ssec and (call.profile.completes_with_key or bool(upload.checksum[0]))
+    given = call.customer_key() if call.profile.checks_completion_key else None
+    needs_key = upload.seal.is_ssec and bool(upload.checksum[0])
     data_key = part_key(call, upload, given) if given is not None or needs_key or not upload.seal.is_ssec else b""
-    chosen = _chosen_parts(root, upload, {part.part_number: part for part in call.storage.uploads.parts(upload.upload_id)})
+    parts = {part.part_number: part for part in call.storage.uploads.parts(upload.upload_id)}
+    chosen = _chosen_parts(call, root, upload, parts)
     size = sum(part.piece.size for part in chosen)
     _check_size(call, size)
     checksum = _whole_checksum(call, root, upload, chosen, data_key)
@@ -55,8 +56,8 @@ async def complete_upload(call: Call) -> Response:
     return document("CompleteMultipartUploadResult", tree, headers=call.new_version_headers(stored))
 
 
-def _chosen_parts(root: Element, upload: StoredUpload, parts: dict[int, StoredPart]) -> list[StoredPart]:
-    """The parts that a Complete document names, in its order.
+def _chosen_parts(call: Call, root: Element, upload: StoredUpload, parts: dict[int, StoredPart]) -> list[StoredPart]:
+    """The parts that a Complete document names, by their numbers.
 
     Raises:
         S3Error: MalformedXML, InvalidPartOrder, InvalidPart, EntityTooSmall.
@@ -68,8 +69,7 @@ def _chosen_parts(root: Element, upload: StoredUpload, parts: dict[int, StoredPa
             raise malformed()
         number = int(text)
         if chosen and number <= chosen[-1].part_number:
-            message = "The list of parts was not in ascending order. Parts must be ordered by part number."
-            raise S3Error("InvalidPartOrder", message, UploadId=upload.upload_id)
+            call.profile.refuse(Case.PART_ORDER, UploadId=upload.upload_id)
         part = parts.get(number)
         etag = (child_text(item, "ETag") or "").strip().strip('"')
         if part is None or part.etag.strip('"') != etag:
@@ -77,6 +77,7 @@ def _chosen_parts(root: Element, upload: StoredUpload, parts: dict[int, StoredPa
         chosen.append(part)
     if not chosen:
         raise malformed()
+    chosen = sorted(set(chosen), key=lambda part: part.part_number)
     for part in chosen[:-1]:
         if part.piece.size < MIN_PART_BYTES:
             message = "Your proposed upload is smaller than the minimum allowed size"

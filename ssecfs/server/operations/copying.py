@@ -12,6 +12,7 @@ from ssecfs.server.digests import Digests
 from ssecfs.server.errors import S3Error, invalid_version
 from ssecfs.server.operations.objects import new_object, object_checksum, publish
 from ssecfs.server.pieces import read_pieces, store_piece
+from ssecfs.server.profiles import Case, Write
 from ssecfs.server.records import StoredObject
 from ssecfs.server.response import Response, Tree, document, iso_time
 from ssecfs.server.tags import tags_of_header
@@ -34,15 +35,15 @@ class Source:
 async def copy_object(call: Call) -> Response:
     """Copy an object."""
     call.storage.buckets.require(call.bucket)
-    given = call.new_customer_key()
-    source = open_source(call)
+    given = call.new_customer_key() if call.profile.encrypts_copies else None
+    source = open_source(call, Case.COPY_OF_SSEC, Side.SOURCE)
     metadata = _directive(call, "x-amz-metadata-directive")
     tagging = _directive(call, "x-amz-tagging-directive")
     _require_change(call, source.stored, given, metadata)
     if source.stored.size > MAX_COPY_BYTES:
         message = "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120"
         raise S3Error("InvalidRequest", message)
-    check_write(call)
+    check_write(call, Write.COPY)
     headers = dict(source.stored.headers) if metadata == "COPY" else kept_headers(call.request.headers)
     tags = dict(source.stored.tags) if tagging == "COPY" else tags_of_header(call.header("x-amz-tagging"))
     seal, data_key = call.new_seal(given)
@@ -51,19 +52,24 @@ async def copy_object(call: Call) -> Response:
     piece = await store_piece(call.storage.files, 0, data_key, seal.object_id, plaintext)
     sealed = digests.checksum.sealed(data_key, seal.object_id)
     stored = new_object(call, seal, (piece,), call.new_etag(digests.md5, given), headers=headers, tags=tags, checksums=sealed)
-    publish(call, stored)
+    publish(call, stored, Write.COPY)
     result: list[tuple[str, Tree]] = [
         ("LastModified", iso_time(stored.modified_ms)),
         ("ETag", stored.etag),
         ("ChecksumType", FULL_OBJECT),
         (f"Checksum{digests.checksum.algorithm.upper()}", digests.checksum.value),
     ]
-    shown = call.echo(given) | call.new_version_headers(stored) | source_version(call, source.stored)
+    shown = call.copy_echo(given) | call.new_version_headers(stored) | source_version(call, source.stored)
     return document("CopyObjectResult", result, headers=shown)
 
 
-def open_source(call: Call) -> Source:
+def open_source(call: Call, case: Case, side: Side) -> Source:
     """Open the source of a copy.
+
+    Args:
+        call: of the copy.
+        case: that of a source with a customer key.
+        side: which key opens it.
 
     Raises:
         S3Error: it is missing, its conditions fail, its key does not fit, or this service does not copy such objects.
@@ -74,9 +80,9 @@ def open_source(call: Call) -> Source:
         raise S3Error("InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
     version_id = unquote(query.removeprefix("versionId=")) if query.startswith("versionId=") else None
     stored = _source_object(call, bucket, object_key, version_id)
-    if stored.seal.is_ssec and not call.profile.can_copy_ssec:
-        raise S3Error("NotImplemented", "A header you provided implies functionality that is not implemented.")
-    data_key = call.open_key(stored, Side.SOURCE)
+    if stored.seal.is_ssec:
+        call.profile.refuse(case)
+    data_key = call.open_key(stored, side)
     check_copy_source(call, stored)
 
     def plaintext(start: int, stop: int) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element
 from ssecfs.server.call import Call, is_version_id
 from ssecfs.server.conditions import check_delete, check_match
 from ssecfs.server.errors import S3Error, no_such_version
+from ssecfs.server.profiles import Write
 from ssecfs.server.records import Kind, StoredObject, Versioning
 from ssecfs.server.response import Response, Tree, document
 from ssecfs.server.xml import child_text, children, malformed, parse_document
@@ -60,7 +61,7 @@ def _delete_one(call: Call, wanted: _Wanted) -> tuple[str, Tree]:
         if wanted.version_id and not is_version_id(wanted.version_id):
             raise no_such_version(wanted.object_key, wanted.version_id)
         if wanted.etag:
-            check_match(call, wanted.object_key, wanted.etag)
+            check_match(call, wanted.object_key, wanted.etag, Write.DELETE)
         done = _delete(call, wanted.object_key, wanted.version_id or None)
     except S3Error as error:
         return "Error", [*shown, ("Code", error.code), ("Message", error.message)]

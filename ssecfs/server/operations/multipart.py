@@ -8,13 +8,13 @@ import os
 import re
 from typing import Final
 
-from ssecfs.server.call import Call, kept_headers, seal_place
+from ssecfs.server.call import Call, Side, kept_headers, seal_place
 from ssecfs.server.checksums import DEFAULT, Checksum, checked_algorithm, checked_type
 from ssecfs.server.digests import Digests
 from ssecfs.server.errors import S3Error
 from ssecfs.server.operations.copying import open_source, source_version
 from ssecfs.server.pieces import store_piece
-from ssecfs.server.profiles import Case
+from ssecfs.server.profiles import Case, SourceKey
 from ssecfs.server.records import StoredPart, StoredUpload
 from ssecfs.server.response import Response, Tree, document, iso_time
 from ssecfs.server.sealed import WrongKeyError, open_seal
@@ -70,7 +70,8 @@ async def upload_part_copy(call: Call) -> Response:
     upload, number = upload_of(call), _part_number(call)
     given = call.new_customer_key()
     data_key = part_key(call, upload, given)
-    source = open_source(call)
+    side = Side.SOURCE if call.profile.part_copy_key is SourceKey.SOURCE else Side.TARGET
+    source = open_source(call, Case.PART_COPY_OF_SSEC, side)
     start, stop = _copy_range(call.header("x-amz-copy-source-range"), source.stored.size)
     digests = Digests(upload.checksum[0] or DEFAULT)
     plaintext = digests.through(source.plaintext(start, stop))
@@ -80,7 +81,7 @@ async def upload_part_copy(call: Call) -> Response:
     tree: list[tuple[str, Tree]] = [("LastModified", iso_time(call.now_ms)), ("ETag", etag)]
     if upload.checksum[0]:
         tree.append((f"Checksum{upload.checksum[0].upper()}", digests.checksum.value))
-    return document("CopyPartResult", tree, headers=call.echo(given) | source_version(call, source.stored))
+    return document("CopyPartResult", tree, headers=call.copy_echo(given) | source_version(call, source.stored))
 
 
 async def abort_upload(call: Call) -> Response:
@@ -105,8 +106,10 @@ def part_key(call: Call, upload: StoredUpload, given: CustomerKey | None) -> byt
     Raises:
         S3Error: it brings none, or another.
     """
-    if (given is not None) != upload.seal.is_ssec and not call.is_ssec_ignored:
+    if given is None and upload.seal.is_ssec:
         raise call.profile.error(Case.PART_KEY_MISSING)
+    if given is not None and not upload.seal.is_ssec:
+        call.profile.refuse(Case.PART_KEY_NEEDLESS)
     secret = given.reveal_bytes() if given is not None and upload.seal.is_ssec else call.storage.server_secret
     try:
         return open_seal(upload.seal, secret, seal_place(upload.bucket, upload.object_key))

@@ -7,6 +7,7 @@ from ssecfs.server.checksums import Checksum, open_checksum
 from ssecfs.server.conditions import check_read, check_write
 from ssecfs.server.errors import S3Error
 from ssecfs.server.pieces import read_pieces, store_piece
+from ssecfs.server.profiles import Case, Write
 from ssecfs.server.records import Kind, Piece, StoredObject
 from ssecfs.server.request import header_value, parse_range
 from ssecfs.server.response import Response, http_time
@@ -29,7 +30,7 @@ async def put_object(call: Call) -> Response:
     call.storage.buckets.require(call.bucket)
     given = call.new_customer_key()
     headers, tags = kept_headers(call.request.headers), tags_of_header(call.header("x-amz-tagging"))
-    check_write(call)
+    check_write(call, Write.PUT)
     seal, data_key = call.new_seal(given)
     piece = await store_piece(call.storage.files, 0, data_key, seal.object_id, call.body.pieces())
     checksum = call.body.checksum
@@ -42,8 +43,9 @@ async def put_object(call: Call) -> Response:
         tags=tags,
         checksums=checksum.sealed(data_key, seal.object_id),
     )
-    publish(call, stored)
-    return Response(headers={"etag": stored.etag, **checksum.headers(), **call.echo(given), **call.new_version_headers(stored)})
+    publish(call, stored, Write.PUT)
+    shown = checksum.headers() if call.profile.has_checksums else {}
+    return Response(headers={"etag": stored.etag, **shown, **call.echo(given), **call.new_version_headers(stored)})
 
 
 def new_object(
@@ -75,11 +77,11 @@ def new_object(
     )
 
 
-def publish(call: Call, stored: StoredObject) -> None:
+def publish(call: Call, stored: StoredObject, write: Write) -> None:
     """Make a complete object visible, if its conditions hold now. Atomic."""
     try:
         call.storage.buckets.require(call.bucket)
-        check_write(call)
+        check_write(call, write)
     except S3Error:
         call.storage.files.remove(stored.pieces)
         raise
@@ -114,14 +116,13 @@ def requested_object(call: Call) -> StoredObject:
         S3Error: there is none, or the request asks for an encryption that reads do not know.
     """
     if "x-amz-server-side-encryption" in call.request.headers:
-        raise S3Error("InvalidArgument", "x-amz-server-side-encryption header is not supported for this operation.")
+        raise call.profile.error(Case.SSE_ON_READ)
     return call.require_object(call.bucket, call.object_key, call.version_id)
 
 
 def _selection(call: Call, stored: StoredObject) -> tuple[int, dict[str, str], tuple[int, int]]:
     """Status, headers and bytes of what is asked for: a part, a range, or all."""
-    text = call.request.parameter("partNumber")
-    if text is not None:
+    if call.profile.reads_parts and call.request.parameter("partNumber") is not None:
         if call.header("range") is not None:
             raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
         number = call.request.number("partNumber", 0, 10_000)
@@ -130,7 +131,8 @@ def _selection(call: Call, stored: StoredObject) -> tuple[int, dict[str, str], t
         if any(piece.number for piece in stored.pieces):
             headers["x-amz-mp-parts-count"] = str(len(stored.pieces))
         return 206, headers, bounds
-    selected = parse_range(call.header("range"), stored.size)
+    ranges = call.header("range") or ""
+    selected = parse_range(ranges.partition(",")[0] if call.profile.takes_first_range else ranges, stored.size)
     if selected is None:
         return 200, {}, (0, stored.size)
     return 206, {"content-range": f"bytes {selected[0]}-{selected[1] - 1}/{stored.size}"}, selected
@@ -152,7 +154,7 @@ def _shown_headers(call: Call, stored: StoredObject, data_key: bytes, *, is_whol
         "last-modified": http_time(stored.modified_ms),
         "accept-ranges": "bytes",
         **call.version_headers(stored),
-        **call.echo(call.customer_key()),
+        **call.read_echo(stored),
     }
     if call.profile.shows_version:
         headers["x-amz-storage-class"] = "STANDARD"
