@@ -12,7 +12,7 @@ from ssecfs.server.errors import S3Error
 
 MAX_OBJECT_KEY_BYTES: Final = 1024
 MAX_HEADER_BYTES: Final = 16 << 10
-_BUCKET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET_NAME: Final = re.compile(r"(?!\d+(\.\d+){3}$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _RANGE: Final = re.compile(r"bytes=(\d{0,30})-(\d{0,30})", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
