@@ -17,6 +17,9 @@ HEADERS_S: Final = 30.0
 MAX_HEAD_BYTES: Final = 64 << 10
 """A request line and headers of about this size are not read to their end. What of it is allowed is for ``request`` to say."""
 
+FAREWELL_S: Final = 0.5
+"""Time for an idle client to answer the goodbye of TLS when the server ends; many never do."""
+
 CONNECTION: Final = "connection"
 """Where ASGI's ``scope["state"]`` has the Connection."""
 
@@ -61,6 +64,12 @@ class Protocol(HttpToolsProtocol):
         """Stop waiting."""
         super().connection_lost(exc)
         self._stop_timer()
+
+    def shutdown(self) -> None:
+        """The server ends: an idle connection is closed, whether its client says goodbye or not."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self.loop.call_later(FAREWELL_S, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Something came; headers without end are not kept."""

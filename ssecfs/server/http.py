@@ -45,25 +45,28 @@ class Application:
         incoming = _Incoming(receive, self._idle_s, {name for name, _ in scope["headers"]})
         connection: Connection = scope["state"][CONNECTION]
         request, answer = await self._answer(scope, incoming)
-        outgoing = _Outgoing(send, connection, self._idle_s)
+
+        def note(ending: Ending, sent: int) -> None:
+            LOGGER.debug("request %s: %s: %s %s", answer.request_id, answer.operation, answer.response.status, answer.code)
+            self._log.note(
+                request_id=answer.request_id,
+                operation=answer.operation,
+                method=scope["method"],
+                bucket=request.bucket if request else "",
+                object_key=request.object_key if request else "",
+                status=answer.response.status,
+                code=answer.code,
+                ending=ending.value,
+                range=request.headers.get("range", "") if request else "",
+                bytes_in=incoming.received,
+                bytes_out=sent,
+                seconds=round(time.monotonic() - began, 6),
+            )
+
+        outgoing = _Outgoing(send, connection, self._idle_s, note)
         ending = await outgoing.send(answer, incoming, has_body=scope["method"] != "HEAD")
         if ending in {Ending.SHORT, Ending.RESET, Ending.LOST}:
             await incoming.wait_for_end()
-        LOGGER.debug("request %s: %s: %s %s", answer.request_id, answer.operation, answer.response.status, answer.code)
-        self._log.note(
-            request_id=answer.request_id,
-            operation=answer.operation,
-            method=scope["method"],
-            bucket=request.bucket if request else "",
-            object_key=request.object_key if request else "",
-            status=answer.response.status,
-            code=answer.code,
-            ending=ending.value,
-            range=request.headers.get("range", "") if request else "",
-            bytes_in=incoming.received,
-            bytes_out=outgoing.sent,
-            seconds=round(time.monotonic() - began, 6),
-        )
 
     async def _answer(self, scope: Message, incoming: "_Incoming") -> tuple[Request | None, Answer]:
         try:
@@ -141,13 +144,17 @@ class _Incoming:
 
 
 class _Outgoing:
-    """The answer to a request. Owns: how many bytes of its body are sent."""
+    """The answer to a request. Owns: how many bytes of its body are sent.
 
-    def __init__(self, send: Send, connection: Connection, idle_s: float) -> None:
+    Each answer is noted once, before its end goes out: who has the answer finds its line in the log.
+    """
+
+    def __init__(self, send: Send, connection: Connection, idle_s: float, note: Callable[[Ending, int], None]) -> None:
         self._send = send
         self._connection = connection
         self._idle_s = idle_s
-        self.sent = 0
+        self._note = note
+        self._sent = 0
 
     async def send(self, answer: Answer, incoming: _Incoming, *, has_body: bool) -> Ending:
         """Send an answer; gives how it ended, which damage or the client may decide."""
@@ -165,49 +172,61 @@ class _Outgoing:
             if not incoming.has_ended and not await incoming.drain():
                 headers["connection"] = "close"
         except ClientGoneError:
-            return Ending.GONE
+            return self._cut(Ending.GONE)
         raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": response.status, "headers": raw_headers})
+        start = {"type": "http.response.start", "status": response.status, "headers": raw_headers}
         if not has_body:
+            self._note(Ending.WHOLE, 0)
+            await self._send(start)
             await self._send({"type": "http.response.body", "body": b""})
             return Ending.WHOLE
+        await self._send(start)
         if ending is not Ending.WHOLE:
             return await self._send_half(body, length, ending)
         if isinstance(body, bytes):
-            await self._send({"type": "http.response.body", "body": body})
-            self.sent = length
-            return Ending.WHOLE
+            return await self._send_last(body)
         return await self._send_pieces(body, length)
+
+    async def _send_last(self, piece: bytes) -> Ending:
+        """Send the end of a body."""
+        self._sent += len(piece)
+        self._note(Ending.WHOLE, self._sent)
+        await self._send({"type": "http.response.body", "body": piece})
+        return Ending.WHOLE
 
     async def _send_pieces(self, pieces: AsyncIterator[bytes], length: int) -> Ending:
         """Send a body piece by piece; what cannot be sent whole ends with a reset, never with an end that looks orderly."""
         try:
             async for piece in pieces:
                 if self._connection.is_closing:
-                    return Ending.GONE
+                    return self._cut(Ending.GONE)
+                is_last = self._sent + len(piece) >= length
                 async with asyncio.timeout(self._idle_s):
-                    is_last = self.sent + len(piece) >= length
-                    await self._send({"type": "http.response.body", "body": piece, "more_body": not is_last})
-                self.sent += len(piece)
+                    await self._send({"type": "http.response.body", "body": b"" if is_last else piece, "more_body": True})
+                if is_last:  # and there is room for it now
+                    await self._send_last(piece)
+                else:
+                    self._sent += len(piece)
         except DamagedError:
             LOGGER.exception("stored data is damaged in the middle of a body")
             return self._cut(Ending.RESET)
         except TimeoutError:
             return self._cut(Ending.RESET)
-        return Ending.WHOLE
+        return Ending.WHOLE if self._sent == length else self._cut(Ending.RESET)
 
     async def _send_half(self, body: bytes | AsyncIterator[bytes], length: int, ending: Ending) -> Ending:
         pieces = _once(body) if isinstance(body, bytes) else body
         async for piece in pieces:
-            part = piece[: length // 2 - self.sent]
+            part = piece[: length // 2 - self._sent]
             if part:
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
-            self.sent += len(part)
-            if self.sent >= length // 2:
+            self._sent += len(part)
+            if self._sent >= length // 2:
                 break
         return self._cut(ending)
 
     def _cut(self, ending: Ending) -> Ending:
+        self._note(ending, self._sent)
         if ending is Ending.SHORT:
             self._connection.close()
         elif ending is not Ending.GONE:
