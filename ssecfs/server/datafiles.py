@@ -21,6 +21,7 @@ class DataFiles:
 
     def __init__(self, directory: Path, durability: Durability) -> None:
         """Take the store's directory; folders are made if missing."""
+        self._directory = directory
         self._data = f"{directory}/data"
         self._incoming = f"{directory}/incoming"
         self._durability = durability
@@ -79,6 +80,10 @@ class DataFiles:
             for path in folder.iterdir():
                 if path.name not in named:
                     path.unlink()
+        if self._durability is Durability.POWER_CUT:
+            # The folders must last as long as what will be stored in them.
+            for folder in (self._data, self._directory, self._directory.parent):
+                _fsync_folder(folder)
 
 
 def _unlink(path: str) -> None:
@@ -86,7 +91,7 @@ def _unlink(path: str) -> None:
         os.unlink(path)  # noqa: PTH108 - see path
 
 
-def _fsync_folder(folder: str) -> None:
+def _fsync_folder(folder: str | Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -77,10 +77,24 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(directory: Path, *options: str, tls: str = "auto", buckets: tuple[str, ...] = ("bucket",)) -> Iterator[S3Server]:
-    """Run `ssecfs serve` over a directory for the time of the block; it must end cleanly and log no traceback."""
+def s3_server(
+    directory: Path,
+    *options: str,
+    tls: str = "auto",
+    buckets: tuple[str, ...] = ("bucket",),
+    around: tuple[str, ...] = (),
+) -> Iterator[S3Server]:
+    """Run `ssecfs serve` over a directory for the time of the block; it must end cleanly and log no traceback.
+
+    Args:
+        directory: of the server; its logs lie beside it.
+        options: further words of the command.
+        tls: value of ``--tls``.
+        buckets: made at the start.
+        around: a command that runs another one, strace for example, and becomes its process.
+    """
     request_log = directory.parent / f"{directory.name}-requests.jsonl"
-    command = [sys.executable, "-m", "ssecfs", "serve", str(directory), "--listen", "127.0.0.1:0", "--tls", tls]
+    command = [*around, sys.executable, "-m", "ssecfs", "serve", str(directory), "--listen", "127.0.0.1:0", "--tls", tls]
     for bucket in buckets:
         command += ["--bucket", bucket]
     command += ["--request-log", str(request_log), *options]
