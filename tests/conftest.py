@@ -78,15 +78,15 @@ def _no_secret_in_logs(secrets: SecretWatch) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left_by_test() -> Iterator[None]:
-    with nothing_left_behind() as left:
+def _nothing_left_by_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with nothing_left_behind(tmp_path_factory.getbasetemp()) as left:
         yield
     assert left == [], "the test left something behind"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_left_by_run() -> Iterator[None]:
-    with nothing_left_behind() as left:
+def _nothing_left_by_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with nothing_left_behind(tmp_path_factory.getbasetemp()) as left:
         yield
     assert left == [], "the test run left something behind"
 

@@ -22,16 +22,17 @@ def mark_this_run() -> None:
 
 
 @contextmanager
-def nothing_left_behind(patience_s: float = _PATIENCE_S) -> Iterator[list[str]]:
+def nothing_left_behind(folder: Path, patience_s: float = _PATIENCE_S) -> Iterator[list[str]]:
     """Yield a list that, after the block, names each mount and process that the block left (they are removed).
 
     Args:
+        folder: where this run mounts; what others mount elsewhere meanwhile is theirs.
         patience_s: seconds that a process has to end by itself.
     """
-    mounts, processes = list_mounts(), list_processes()
+    mounts, processes = list_mounts(folder), list_processes()
     left: list[str] = []
     yield left
-    for mountpoint in sorted(list_mounts() - mounts):
+    for mountpoint in sorted(list_mounts(folder) - mounts):
         subprocess.run(["umount", "--lazy", mountpoint], check=False)
         left.append(f"the mount on {mountpoint}")
     for pid in sorted(list_processes() - processes):
@@ -40,10 +41,10 @@ def nothing_left_behind(patience_s: float = _PATIENCE_S) -> Iterator[list[str]]:
             left.append(f"process {pid}: {name}")
 
 
-def list_mounts() -> set[str]:
-    """The mount points of ssecfs on this machine, as the kernel writes them."""
+def list_mounts(folder: Path) -> set[str]:
+    """The mount points of ssecfs below a folder, as the kernel writes them."""
     fields = [line.split() for line in Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()]
-    return {mountpoint for _, mountpoint, kind, *_ in fields if kind == "fuse.ssecfs"}
+    return {mountpoint for _, mountpoint, kind, *_ in fields if kind == "fuse.ssecfs" and mountpoint.startswith(f"{folder}/")}
 
 
 def list_processes() -> set[int]:

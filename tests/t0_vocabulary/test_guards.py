@@ -95,8 +95,8 @@ def test_watch_finds_files_that_hold_a_secret(tmp_path: Path) -> None:
     assert watch.files_showing(tmp_path) == [tmp_path / "keyfile"]
 
 
-def test_process_left_behind_is_named_and_ended() -> None:
-    with nothing_left_behind(patience_s=0) as left:
+def test_process_left_behind_is_named_and_ended(tmp_path: Path) -> None:
+    with nothing_left_behind(tmp_path, patience_s=0) as left:
         process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         assert process.stdin is not None
         assert process.stdout is not None
@@ -109,8 +109,8 @@ def test_process_left_behind_is_named_and_ended() -> None:
     assert process.pid not in list_processes()
 
 
-def test_process_that_ends_is_not_left_behind() -> None:
-    with nothing_left_behind() as left:
+def test_process_that_ends_is_not_left_behind(tmp_path: Path) -> None:
+    with nothing_left_behind(tmp_path) as left:
         process = subprocess.Popen(["true"])
     process.wait(timeout=10)
     assert left == []
