@@ -46,7 +46,8 @@ class Database:
     """One connection. Owns: it. Outside of a transaction, each statement is one."""
 
     def __init__(self, path: Path, durability: Durability) -> None:
-        """Open the file, or begin a new one."""
+        """Open the file, or begin a new one, which is private: it names objects."""
+        path.touch(mode=0o600)
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.executescript(_SCHEMA)
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durability is Durability.POWER_CUT else 'OFF'}")
