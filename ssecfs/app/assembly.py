@@ -3,10 +3,11 @@
 Imported by ``app.mount``. This is the only place that starts tasks which live as long as the mount.
 
 Shutdown, read top to bottom in ``_serve``: the kernel's requests end (unmounted, or a signal) - everything unsaved is uploaded
-- the mount point is freed - the index is closed.
+- the mount point is freed - the index is closed, the cache directory free for the next mount - whoever waits for the end knows.
 """
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ import pyfuse3
 import trio
 
 from ssecfs.app.config import AWS_ENDPOINT, DEFAULT_CACHE_BYTES, FREE_FLOOR_BYTES, Access, MountOptions
-from ssecfs.app.control import Handler, control_socket_path, prepare_folder, serve_control
+from ssecfs.app.control import Answer, Handler, control_socket_path, prepare_folder, serve_control
 from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.containers import Containers
 from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory, prepare_cache_base
@@ -87,7 +88,7 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
     prepare_cache_base(options.cache_dir)
     store = await _open_store(options, keyring)
     namespace = namespace_id(options.endpoint_url or AWS_ENDPOINT, options.bucket, options.prefix)
-    with ExitStack() as stack:
+    with ExitStack() as end, ExitStack() as stack:
         directory = stack.enter_context(open_cache_directory(options.cache_dir, namespace, keyring))
         containers = Containers(directory.blocks)
         stack.callback(containers.close)
@@ -98,7 +99,7 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
         stack.callback(socket_path.unlink, missing_ok=True)
         async with trio.open_nursery() as nursery:
             mount = await _assemble(options, keyring, store, Disk(directory, containers, index), nursery)
-            nursery.start_soon(serve_control, socket_path, _handlers(mount), name="control")
+            nursery.start_soon(serve_control, socket_path, _handlers(options, mount), end, name="control")
             await _serve(options, mount, on_ready)
             nursery.cancel_scope.cancel()
 
@@ -245,10 +246,13 @@ async def _flush(mount: Mount) -> None:
         raise first
 
 
-def _handlers(mount: Mount) -> Mapping[str, Handler]:
-    async def status() -> Mapping[str, str | int]:
+def _handlers(options: MountOptions, mount: Mount) -> Mapping[str, Handler]:
+    async def status() -> Answer:
         progress = mount.saver.progress
         return {
+            "source": options.source,
+            "endpoint": options.endpoint_url or AWS_ENDPOINT,
+            "pid": os.getpid(),
             "dirty_bytes": mount.open_files.dirty_bytes(),
             "unsaved": mount.saver.waiting,
             "saved": progress.saved,
@@ -256,13 +260,20 @@ def _handlers(mount: Mount) -> Mapping[str, Handler]:
             "last_error": progress.last_error,
             "cache_hits": mount.cache.counts.hits,
             "cache_misses": mount.cache.counts.misses,
+            "cache_broken": mount.cache.counts.broken,
+            "cache_bytes": mount.cache.disk_bytes,
+            "cache_limit": mount.cache.disk_limit_bytes,
         }
 
-    async def flush() -> Mapping[str, str | int]:
+    async def flush() -> Answer:
         await _flush(mount)
         return {}
 
-    return {"status": status, "flush": flush}
+    async def drop_cache() -> Answer:
+        mount.cache.drop_all()
+        return {}
+
+    return {"status": status, "flush": flush, "drop cache": drop_cache}
 
 
 def _cache_options(options: MountOptions, containers: Containers) -> CacheOptions:

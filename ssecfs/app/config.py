@@ -247,6 +247,12 @@ def _memory(values: Mapping[str, Value]) -> int:
     return value
 
 
+def seconds_of(command_name: str, given: Mapping[str, str], name: str, default: float) -> float:
+    """The value of one option, in seconds, of a command without ``-o``."""
+    options = {option.name for option in find_command(command_name).options}
+    return _seconds(values_of(command_name, {found: text for found, text in given.items() if found in options}), name, default)
+
+
 def values_of(command_name: str, given: Mapping[str, str]) -> dict[str, Value]:
     """The values of a command without ``-o``."""
     return gather(find_command(command_name), given, {}, os.environ)

@@ -1,6 +1,6 @@
 """The control socket of a mount: a question on a line of JSON, an answer on a line of JSON.
 
-Imported by ``assembly`` (the daemon's side, on trio) and ``umount`` (the client's side, plain sockets). The daemon keeps each
+Imported by ``assembly`` (the daemon side, on trio) and the commands that ask (plain sockets). The daemon keeps each
 connection open as long as it lives: the end of a connection is the end of the daemon, so nobody needs to poll for it.
 """
 
@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,7 +18,8 @@ import trio
 
 from ssecfs.errors import MountpointError, SsecfsError, StartupError
 
-Handler = Callable[[], Awaitable[Mapping[str, str | int]]]
+Answer = Mapping[str, str | int]
+Handler = Callable[[], Awaitable[Answer]]
 
 MAX_LINE_BYTES: Final = 64 << 10
 
@@ -51,19 +53,24 @@ def prepare_folder(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-async def serve_control(path: Path, handlers: Mapping[str, Handler]) -> None:
+async def serve_control(path: Path, handlers: Mapping[str, Handler], end: ExitStack) -> None:
     """Answer questions until cancelled.
 
     Args:
         path: of the socket; its folder is prepared.
         handlers: by question.
+        end: closed when the daemon has given up everything else; connections that are open then end with it.
     """
     listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
     await listener.bind(str(path))  # in a folder for us alone, see prepare_folder
     listener.listen(16)
 
     async def converse(stream: trio.SocketStream) -> None:
-        await _converse(stream, handlers)
+        try:
+            await _converse(stream, handlers)
+        except trio.Cancelled:
+            end.callback(os.close, os.dup(stream.socket.fileno()))
+            raise
 
     await trio.serve_listeners(converse, [trio.SocketListener(listener)])
 
@@ -85,7 +92,7 @@ async def _converse(stream: trio.SocketStream, handlers: Mapping[str, Handler]) 
         return
 
 
-async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, str | int]:
+async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> Answer:
     try:
         question = json.loads(line)["question"]
         handler = handlers[question]
@@ -122,7 +129,7 @@ class ControlClient:
         """Close the connection."""
         self._socket.close()
 
-    def ask(self, question: str, timeout_s: float) -> Mapping[str, str | int]:
+    def ask(self, question: str, timeout_s: float) -> Answer:
         """Ask, and wait for the answer.
 
         Raises:
@@ -138,7 +145,7 @@ class ControlClient:
                 message = "the daemon ended"
                 raise ConnectionResetError(message)
             received += piece
-        answer: Mapping[str, str | int] = json.loads(received)
+        answer: Answer = json.loads(received)
         return answer
 
     def wait_for_end(self, timeout_s: float) -> None:

@@ -143,6 +143,27 @@ COMMANDS: Final = (
         (Argument("MOUNTPOINT", "where it is mounted"),),
         (Option("timeout", Kind.SECONDS, "SECONDS", "how long to wait for uploads", "600"),),
     ),
+    Command(
+        "status",
+        "tell what a mount is doing: what is unsaved, what failed, how the cache does",
+        (Argument("MOUNTPOINT", "where it is mounted"),),
+        (Option("json", Kind.SWITCH, "", "print one JSON object, for scripts"),),
+    ),
+    Command(
+        "flush",
+        "wait until everything that a mount has is on the server",
+        (Argument("MOUNTPOINT", "where it is mounted"),),
+        (Option("timeout", Kind.SECONDS, "SECONDS", "how long to wait for uploads", "600"),),
+    ),
+    Command(
+        "cache",
+        "show, empty or check the local cache: cache MOUNTPOINT, or cache verify DIR",
+        (
+            Argument("MOUNTPOINT", "where it is mounted; or the word verify"),
+            Argument("DIR", "the cache directory to verify, with --keyfile", is_optional=True),
+        ),
+        (Option("drop", Kind.SWITCH, "", "forget all clean blocks; nothing unsaved is touched"), KEYFILE, CONFIG),
+    ),
     Command("keygen", "make a keyfile; never overwrites", (Argument("FILE", "the new keyfile"),), ()),
     Command(
         "presign",

@@ -93,6 +93,16 @@ class BlockCache:
         self._runs = 0
         self.counts = CacheCounts()
 
+    @property
+    def disk_bytes(self) -> int:
+        """Clean blocks on disk."""
+        return self._segments.total_bytes
+
+    @property
+    def disk_limit_bytes(self) -> int:
+        """Clean blocks on disk, at most."""
+        return self._segments.limit_bytes
+
     async def read(self, version: ObjectVersion, byte_range: ByteRange) -> bytes:
         """Read a range of a version, from here or through here; without waiting when all of it is here.
 

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from ssecfs.errors import BrokenSealError, CacheDirError
 from ssecfs.keyring.keyring import Keyring
 
 NAMESPACE_ID_BYTES: Final = 16
+_NAMESPACE: Final = re.compile(f"[0-9a-f]{{{2 * NAMESPACE_ID_BYTES}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +87,63 @@ def open_cache_directory(base: Path, namespace: bytes, keyring: Keyring) -> Iter
         folder = base / namespace.hex()
         _make_private(folder)
         path, data_key = _find_or_begin(folder, keyring)
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise CacheDirError(_why_not(base, error)) from error
+    in_use = (
+        f"cache directory {base} is in use by another mount of the same bucket and prefix; "
+        "unmount that one, or give this one its own --cache-dir"
+    )
+    with _locked(path, in_use):
+        yield CacheDirectory(path, namespace, make_cache_keys(data_key))
+
+
+def existing_parts(base: Path) -> list[Path]:
+    """The numbered folders of all namespaces, in order.
+
+    Raises:
+        CacheDirError: base cannot be read.
+    """
+    try:
+        folders = sorted(path for path in base.iterdir() if _NAMESPACE.fullmatch(path.name))
+        return [part for folder in folders for part in sorted(folder.iterdir()) if (part / "keys").exists()]
+    except OSError as error:
+        message = f"cache directory {base} cannot be read: {error.strerror}"
+        raise CacheDirError(message) from error
+
+
+@contextmanager
+def open_part(path: Path, keyring: Keyring) -> Iterator[CacheDirectory]:
+    """Lock and open a numbered folder that is there, whatever it belongs to.
+
+    Raises:
+        BrokenSealError: the keyring does not open it.
+        CacheDirError: a mount is using it, or it cannot be read.
+    """
+    try:
+        data_key = unwrap((path / "keys").read_bytes(), keyring)
+    except OSError as error:
+        raise CacheDirError(_why_not(path, error)) from error
+    with _locked(path, f"{path} is in use by a mount; unmount it first"):
+        yield CacheDirectory(path, bytes.fromhex(path.parent.name), make_cache_keys(data_key))
+
+
+@contextmanager
+def _locked(path: Path, in_use: str) -> Iterator[None]:
+    """Hold the lock of a numbered folder.
+
+    Raises:
+        CacheDirError: somebody else does; in_use says so.
+    """
+    try:
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CacheDirError(_why_not(path, error)) from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            message = (
-                f"cache directory {base} is in use by another mount of the same bucket and prefix; "
-                "unmount that one, or give this one its own --cache-dir"
-            )
-            raise CacheDirError(message) from error
-        yield CacheDirectory(path, namespace, make_cache_keys(data_key))
+            raise CacheDirError(in_use) from error
+        yield
     finally:
         os.close(lock)
 

@@ -61,6 +61,11 @@ class Segments:
         """Bytes of all clean blocks on disk, counted in full slots."""
         return self._blocks * SLOT_BYTES
 
+    @property
+    def limit_bytes(self) -> int:
+        """Bytes of all clean blocks on disk, at most."""
+        return self._options.size_bytes
+
     def has(self, content_id: ContentId, block_no: int) -> bool:
         """Tell whether a block is on disk."""
         held = self._held.get((content_id, block_no // SEGMENT_BLOCKS))

@@ -1,0 +1,79 @@
+"""``ssecfs cache``: show or empty the cache of a mount, or check one that no mount uses."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from ssecfs.app.config import values_of
+from ssecfs.app.control import ControlClient
+from ssecfs.app.status import ANSWER_S, cache_line
+from ssecfs.cache.directory import existing_parts, open_part
+from ssecfs.cache.verify import Checked, Verdict, check_blocks
+from ssecfs.errors import BrokenSealError, ConfigError
+from ssecfs.keyring.keyfile import load_keyfile
+from ssecfs.keyring.keyring import Keyring
+from ssecfs.sizes import format_size
+
+VERIFY: Final = "verify"
+BROKEN: Final = 1
+
+
+def run(arguments: Mapping[str, str]) -> int:
+    """Show, empty, or verify.
+
+    Raises:
+        ConfigError: the words do not fit together.
+    """
+    first, directory = arguments["mountpoint"], arguments.get("dir")
+    values = values_of("cache", {name: text for name, text in arguments.items() if name not in {"mountpoint", "dir"}})
+    if directory is None:
+        return _show(Path(first).absolute(), is_dropping=bool(values.get("drop")))
+    if first != VERIFY or values.get("drop"):
+        message = "write either ssecfs cache MOUNTPOINT [--drop], or ssecfs cache verify DIR --keyfile FILE"
+        raise ConfigError(message)
+    keyfile = values.get("keyfile")
+    if not isinstance(keyfile, Path):
+        message = "say which customer key opens the cache: --keyfile FILE"
+        raise ConfigError(message)
+    return verify(Path(directory).expanduser().absolute(), load_keyfile(keyfile))
+
+
+def _show(mountpoint: Path, *, is_dropping: bool) -> int:
+    with ControlClient(mountpoint) as client:
+        if is_dropping:
+            client.ask("drop cache", ANSWER_S)
+        sys.stdout.write(f"cache of {mountpoint}: {cache_line(client.ask('status', ANSWER_S))}\n")
+    return 0
+
+
+def verify(base: Path, keyring: Keyring) -> int:
+    """Open every block under a cache directory; says what is broken, and returns 1 if anything is.
+
+    Raises:
+        CacheDirError: it cannot be read, or a mount is using it.
+    """
+    is_broken = False
+    for part in existing_parts(base):
+        try:
+            with open_part(part, keyring) as opened:
+                blocks, size, broken = _count(check_blocks(opened))
+        except BrokenSealError:
+            sys.stdout.write(f"{part}: sealed under another key, not looked at\n")
+            continue
+        is_broken = is_broken or bool(broken)
+        for checked in broken:
+            sys.stdout.write(f"{part}: block {checked.slot} of {checked.container} does not open\n")
+        sys.stdout.write(f"{part}: {blocks} blocks, {format_size(size)}; {len(broken)} damaged\n")
+    return BROKEN if is_broken else 0
+
+
+def _count(checks: Iterator[Checked]) -> tuple[int, int, list[Checked]]:
+    blocks, size = 0, 0
+    broken: list[Checked] = []
+    for checked in checks:
+        blocks += 1
+        size += checked.size
+        if checked.verdict is Verdict.BROKEN:
+            broken.append(checked)
+    return blocks, size, broken

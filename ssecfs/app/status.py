@@ -1,0 +1,44 @@
+"""``ssecfs status``: what a mount is doing, for people or as JSON."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ssecfs.app.config import values_of
+from ssecfs.app.control import Answer, ControlClient
+from ssecfs.sizes import format_size
+
+ANSWER_S: Final = 10.0
+
+
+def run(arguments: Mapping[str, str]) -> int:
+    """Print the answers of the daemon; 1 if something waits because it failed."""
+    texts = {name: text for name, text in arguments.items() if name != "mountpoint"}
+    mountpoint = Path(arguments["mountpoint"]).absolute()
+    with ControlClient(mountpoint) as client:
+        answer = client.ask("status", ANSWER_S)
+    sys.stdout.write(json.dumps(answer) + "\n" if values_of("status", texts).get("json") else describe(mountpoint, answer))
+    return 1 if answer["unsaved"] and answer["last_error"] else 0
+
+
+def describe(mountpoint: Path, answer: Answer) -> str:
+    """The lines for people."""
+    lines = [
+        f"{mountpoint} shows {answer['source']} of {answer['endpoint']} (process {answer['pid']})",
+        f"  unsaved     {answer['unsaved']} files, {format_size(int(answer['dirty_bytes']))}",
+        f"  saved       {answer['saved']} times, failed {answer['failed']} times",
+        f"  cache       {cache_line(answer)}",
+    ]
+    if answer["last_error"]:
+        lines.insert(3, f"  last error  {answer['last_error']}")
+    return "\n".join(lines) + "\n"
+
+
+def cache_line(answer: Answer) -> str:
+    """What the cache holds and how it does."""
+    hits, misses = int(answer["cache_hits"]), int(answer["cache_misses"])
+    share = f"{100 * hits // (hits + misses)} % of {hits + misses} blocks" if hits + misses else "no block asked for yet"
+    broken = f", {answer['cache_broken']} damaged and fetched again" if answer["cache_broken"] else ""
+    return f"{format_size(int(answer['cache_bytes']))} of {format_size(int(answer['cache_limit']))}, found {share}{broken}"
