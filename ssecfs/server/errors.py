@@ -5,9 +5,9 @@ Imported by every module of ``server``. Texts are those of the real services: cl
 Source: recorded answers of AWS; S3 API reference, "Error responses".
 """
 
-import re
 from typing import Final
-from xml.sax.saxutils import escape
+
+from ssecfs.server.response import xml_text
 
 STATUSES: Final = {
     "AccessDenied": 403,
@@ -60,9 +60,6 @@ STATUSES: Final = {
     "XAmzContentSHA256Mismatch": 400,
 }
 
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML document can hold; object keys can."""
-
 
 class S3Error(Exception):
     """An answer other than success.
@@ -96,12 +93,8 @@ class NotModified(Exception):  # noqa: N818 - it is an answer, not an error
 def error_document(error: S3Error, resource: str, request_id: str) -> bytes:
     """The XML body of an error."""
     elements = {"Code": error.code, "Message": error.message, **error.details, "Resource": resource, "RequestId": request_id}
-    inner = "".join(f"<{name}>{_text(value)}</{name}>" for name, value in elements.items())
+    inner = "".join(f"<{name}>{xml_text(value)}</{name}>" for name, value in elements.items())
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}<HostId>ssecfs</HostId></Error>'.encode()
-
-
-def _text(value: str) -> str:
-    return escape(_NOT_XML.sub("\ufffd", value))
 
 
 def no_such_bucket(bucket: str) -> S3Error:

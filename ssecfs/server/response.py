@@ -14,7 +14,8 @@ from xml.sax.saxutils import escape
 
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 
-_SPECIAL: Final = re.compile("[&<>\r]")
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL: Final = re.compile(f"[&<>\r]|{_NOT_XML.pattern}")
 
 Tree = str | int | list[tuple[str, "Tree"]]
 """An element's content: text, or elements in order."""
@@ -42,6 +43,11 @@ def document(root: str, children: list[tuple[str, Tree]], status: int = 200, hea
     return Response(status, {"content-type": "application/xml"} | (headers or {}), text.encode())
 
 
+def xml_text(text: str) -> str:
+    """A text as it stands in a document. What no XML document can hold (object keys can) is shown as U+FFFD."""
+    return escape(_NOT_XML.sub("\ufffd", text), {"\r": "&#13;"}) if _SPECIAL.search(text) else text
+
+
 def iso_time(time_ms: int) -> str:
     """A time as XML documents show it."""
     return f"{_iso_second(time_ms // 1000)}.{time_ms % 1000:03}Z"
@@ -65,8 +71,7 @@ def _http_time(time_s: int) -> str:
 def _element(name: str, tree: Tree) -> str:
     if isinstance(tree, list):
         return f"<{name}>{_inner(tree)}</{name}>"
-    text = str(tree)
-    return f"<{name}>{escape(text, {chr(13): '&#13;'}) if _SPECIAL.search(text) else text}</{name}>"
+    return f"<{name}>{xml_text(str(tree))}</{name}>"
 
 
 def _inner(children: Iterable[tuple[str, Tree]]) -> str:
