@@ -11,17 +11,39 @@ from ssecfs.server.xml import child_text, children, malformed, parse_document
 
 OWNER: Final[list[tuple[str, Tree]]] = [("ID", "ssecfs"), ("DisplayName", "ssecfs")]
 MAX_DOCUMENT_BYTES: Final = 1 << 20
+MAX_BUCKETS: Final = 10_000
 REGION: Final = "us-east-1"
 BLOCKABLE: Final = frozenset({"SSE-C", "NONE"})
 
 
 async def list_buckets(call: Call) -> Response:
-    """Name all buckets."""
-    buckets: list[tuple[str, Tree]] = [
-        ("Bucket", [("Name", bucket.name), ("CreationDate", iso_time(bucket.created_ms))])
-        for bucket in call.storage.buckets.all()
+    """Name all buckets, or a page of them; the continuation token is the last name of the page before."""
+    request = call.request
+    prefix, after = request.parameter("prefix") or "", request.parameter("continuation-token") or ""
+    limit = _max_buckets(call)
+    is_here = request.parameter("bucket-region") in {None, REGION}
+    found = [
+        bucket for bucket in call.storage.buckets.all() if bucket.name > after and bucket.name.startswith(prefix) and is_here
     ]
-    return document("ListAllMyBucketsResult", [("Owner", OWNER), ("Buckets", buckets)])
+    buckets: list[tuple[str, Tree]] = [
+        ("Bucket", [("Name", bucket.name), ("CreationDate", iso_time(bucket.created_ms))]) for bucket in found[:limit]
+    ]
+    tree: list[tuple[str, Tree]] = [("Owner", OWNER), ("Buckets", buckets)]
+    if len(found) > limit:
+        tree.append(("ContinuationToken", found[limit - 1].name))
+    if prefix:
+        tree.append(("Prefix", prefix))
+    return document("ListAllMyBucketsResult", tree)
+
+
+def _max_buckets(call: Call) -> int:
+    text = call.request.parameter("max-buckets")
+    if text is None:
+        return MAX_BUCKETS
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_BUCKETS):  # noqa: PLR2004 - digits of any sensible number
+        message = f"Argument max-buckets must be an integer between 1 and {MAX_BUCKETS}"
+        raise S3Error("InvalidArgument", message, ArgumentName="max-buckets", ArgumentValue=text)
+    return int(text)
 
 
 async def create_bucket(call: Call) -> Response:
