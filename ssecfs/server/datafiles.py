@@ -82,8 +82,8 @@ class DataFiles:
                     path.unlink()
         if self._durability is Durability.POWER_CUT:
             # The folders must last as long as what will be stored in them.
-            for folder in (self._data, self._directory, self._directory.parent):
-                _fsync_folder(folder)
+            for made in (self._data, self._directory, self._directory.parent):
+                _fsync_folder(made)
 
 
 def _unlink(path: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from ssecfs.server.body import ClientGoneError
@@ -41,9 +42,18 @@ class Application:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        began = time.monotonic()
         incoming = _Incoming(receive, self._idle_s, {name for name, _ in scope["headers"]})
         connection: Connection = scope["state"][CONNECTION]
+        try:
+            await self._serve(scope, incoming, connection, send)
+        except asyncio.CancelledError:
+            # The server ends, and the time that requests under way have had for it is over.
+            connection.reset()
+            with suppress(asyncio.CancelledError):
+                await incoming.wait_for_end()
+
+    async def _serve(self, scope: Message, incoming: "_Incoming", connection: Connection, send: Send) -> None:
+        began = time.monotonic()
         request, answer = await self._answer(scope, incoming)
 
         def note(ending: Ending, sent: int) -> None:

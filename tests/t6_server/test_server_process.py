@@ -254,6 +254,19 @@ def test_signal_lets_a_request_under_way_finish(tmp_path: Path) -> None:
         assert ask(server, "GET", "/bucket/a")[2] == b"onetwo"
 
 
+@pytest.mark.long
+def test_signal_cuts_off_a_request_that_takes_too_long(tmp_path: Path) -> None:
+    """Marked long for the five seconds that it has."""
+    with s3_server(tmp_path / "server", "--fault", "latency=600,operation=HeadBucket", tls="off") as server:
+        with connected(server) as connection:
+            connection.sendall(head("HEAD", "/bucket", {}))
+            assert ask(server, "GET", "/")[0] == 200
+            server.process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionResetError):
+                connection.recv(100)
+        assert server.process.wait(4) == 0
+
+
 def test_ipv6_is_served(tmp_path: Path) -> None:
     with s3_server(tmp_path / "server", "--listen", "[::1]:0") as server:
         assert server.url.startswith("https://[::1]:")
