@@ -51,7 +51,8 @@ def test_install_links_commands_helper_and_manual_and_uninstall_removes_them(tmp
     assert version.stdout.startswith("ssecfs ")
     usage = run(sbin / "mount.ssecfs")
     assert (usage.returncode, "usage" in usage.stderr) == (1, True)
-    assert os.path.lexists(prefix / "share" / "man" / "man1" / "ssecfs.1")
+    for page in ("ssecfs.1", "ssecfs-server.1"):
+        assert os.path.lexists(prefix / "share" / "man" / "man1" / page)
     removed = run(ROOT / "contrib" / "install", "--uninstall", **where)
     assert removed.returncode == 0, removed.stderr
     assert [path for path in (*prefix.rglob("*"), *sbin.rglob("*")) if not path.is_dir()] == []
