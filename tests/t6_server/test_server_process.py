@@ -7,7 +7,7 @@ import ssl
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -49,16 +49,20 @@ def serving(directory: Path, *options: str, **environment: str | None) -> Iterat
     assert process.returncode == 0
 
 
-def refusal(directory: Path, *options: str, **environment: str) -> tuple[int, str]:
-    """Exit code and message of a server that does not start."""
-    command = [*SERVE, str(directory), "--listen", "127.0.0.1:0", *options]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=clean_environment(**environment), timeout=30, check=False
-    )
-    assert done.stdout == ""
-    assert done.stderr.startswith("ssecfs: ")
-    assert done.stderr.count("\n") == 1
-    return done.returncode, done.stderr.removeprefix("ssecfs: ").strip()
+Refuse = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """Starts a server that does not start; gives exit code and message."""
+
+    def run(directory: Path, *options: str) -> tuple[int, str]:
+        code = main(["serve", str(directory), "--listen", "127.0.0.1:0", *options])
+        printed = capsys.readouterr()
+        assert (printed.out, printed.err.count("\n")) == ("", 1)
+        return code, printed.err.removeprefix("ssecfs: ").strip()
+
+    return run
 
 
 def client_of(lines: list[str], directory: Path, access_key_id: str, secret: str) -> Any:
@@ -91,18 +95,16 @@ def client_of(lines: list[str], directory: Path, access_key_id: str, secret: str
     ],
 )
 def test_option_that_makes_no_sense_is_one_line_and_exit_code_2(
-    tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, refuse: Refuse, options: list[str], message: str
 ) -> None:
-    assert main(["serve", str(tmp_path / "server"), "--listen", "127.0.0.1:0", *options]) == 2
-    printed = capsys.readouterr().err
-    assert message in printed
-    assert printed.count("\n") == 1
+    code, printed = refuse(tmp_path / "server", *options)
+    assert (code, message in printed) == (2, True)
     assert not (tmp_path / "server").exists()
 
 
-def test_directory_in_use_is_refused_and_its_server_goes_on(tmp_path: Path) -> None:
+def test_directory_in_use_is_refused_and_its_server_goes_on(tmp_path: Path, refuse: Refuse) -> None:
     with s3_server(tmp_path / "server", tls="off") as server:
-        code, message = refusal(server.directory, "--tls", "off")
+        code, message = refuse(server.directory, "--tls", "off")
         assert (code, message) == (
             1,
             f"directory {server.directory} is served by another process already; stop that one first",
@@ -110,19 +112,19 @@ def test_directory_in_use_is_refused_and_its_server_goes_on(tmp_path: Path) -> N
         assert ask(server, "HEAD", "/bucket")[0] == 200
 
 
-def test_port_in_use_is_refused(tmp_path: Path) -> None:
+def test_port_in_use_is_refused(tmp_path: Path, refuse: Refuse) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         place = f"127.0.0.1:{other.getsockname()[1]}"
-        code, message = refusal(tmp_path / "server", "--listen", place)
+        code, message = refuse(tmp_path / "server", "--listen", place)
     assert (code, message) == (1, f"cannot serve {tmp_path / 'server'} on {place}: Address already in use")
 
 
-def test_files_that_are_no_certificate_and_its_key_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_no_certificate_and_its_key_are_refused(tmp_path: Path, refuse: Refuse) -> None:
     (tmp_path / "one").mkdir()
     certificate, private_key = load_or_make_certificate(tmp_path / "one" / "tls", "localhost")
     _, other_key = load_or_make_certificate(tmp_path / "other", "localhost")
     for pair in ((private_key, certificate), (certificate, other_key), (Path(__file__), Path(__file__))):
-        code, message = refusal(tmp_path / "server", "--tls", f"{pair[0]},{pair[1]}")
+        code, message = refuse(tmp_path / "server", "--tls", f"{pair[0]},{pair[1]}")
         assert code == 2
         assert message.startswith(f"{pair[0]} and {pair[1]} are no certificate and its private key, in PEM")
     with s3_server(tmp_path / "server", tls=f"{certificate},{private_key}") as server:
@@ -133,15 +135,15 @@ def test_files_that_are_no_certificate_and_its_key_are_refused(tmp_path: Path) -
             assert connection.recv(100).startswith(b"HTTP/1.1 403 ")
 
 
-def test_directory_and_log_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+def test_directory_and_log_that_cannot_be_used_are_refused(tmp_path: Path, refuse: Refuse) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    assert refusal(file) == (1, f"cannot serve {file} on 127.0.0.1:0: File exists: {file}")
+    assert refuse(file) == (1, f"cannot serve {file} on 127.0.0.1:0: File exists: {file}")
     log = tmp_path / "none" / "log"
-    code, message = refusal(tmp_path / "server", "--request-log", str(log))
+    code, message = refuse(tmp_path / "server", "--request-log", str(log))
     assert (code, message.endswith(f": No such file or directory: {log}")) == (1, True)
     (tmp_path / "server" / "index.sqlite").write_text("this is no database, and long enough to be looked at" * 100)
-    code, message = refusal(tmp_path / "server")
+    code, message = refuse(tmp_path / "server")
     assert (code, message) == (1, f"the index of {tmp_path / 'server'} cannot be used: file is not a database")
 
 
@@ -201,14 +203,15 @@ def test_file_of_credentials_counts_more_than_the_environment_and_may_hold_sever
     ],
 )
 def test_file_of_credentials_with_a_mistake_is_refused_without_showing_any_of_it(
-    tmp_path: Path, secrets: SecretWatch, content: str | None, message: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, secrets: SecretWatch, refuse: Refuse, content: str | None, message: str
 ) -> None:
     secrets.add("hunter2")
     file = tmp_path / "credentials"
     if content is not None:
         file.write_text(content)
-    assert main(["serve", str(tmp_path / "server"), "--listen", "127.0.0.1:0", "--credentials", str(file)]) == 1
-    assert f"credentials file {file} {message}" in capsys.readouterr().err
+    code, printed = refuse(tmp_path / "server", "--credentials", str(file))
+    assert (code, printed.startswith(f"credentials file {file} {message}")) == (1, True)
+    assert not secrets.shown_in(printed)
 
 
 def test_buckets_are_made_once_and_keep_what_is_in_them(tmp_path: Path) -> None:
