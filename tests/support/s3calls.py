@@ -62,6 +62,14 @@ def read(client: Any, bucket: str, object_key: str, **more: Any) -> bytes:
     return content
 
 
+def shown(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """The answer to a call; a content is read to its end, so that the connection can be used again."""
+    answer: dict[str, Any] = call(**arguments)
+    if "Body" in answer:
+        answer["Body"].read()
+    return answer
+
+
 def enable_versions(client: Any, bucket: str, status: str = "Enabled") -> None:
     """Turn versioning on, or suspend it."""
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})

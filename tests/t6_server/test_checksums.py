@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.rawhttp import ask
-from support.s3calls import MIN_PART_BYTES, error_of, read, refusal, seeded_bytes, trio
+from support.s3calls import MIN_PART_BYTES, error_of, read, refusal, seeded_bytes, shown, trio
 from support.s3server import S3Server
 
 from ssecfs.server.checksums import ALGORITHMS, combined, composite, encode
@@ -67,8 +67,8 @@ def test_checksum_is_checked_kept_and_shown(
     answer = s3.put_object(**place, Body=CONTENT, **{name: PUBLISHED[algorithm]}, **given_key)
     assert (answer[name], answer["ChecksumType"]) == (PUBLISHED[algorithm], "FULL_OBJECT")
     for call in (s3.get_object, s3.head_object):
-        shown = call(**place, ChecksumMode="ENABLED", **given_key)
-        assert (shown[name], shown["ChecksumType"]) == (PUBLISHED[algorithm], "FULL_OBJECT")
+        answer = shown(call, **place, ChecksumMode="ENABLED", **given_key)
+        assert (answer[name], answer["ChecksumType"]) == (PUBLISHED[algorithm], "FULL_OBJECT")
     assert name not in s3.head_object(**place, **given_key)
     wrong = computed(algorithm, b"other")
     error = error_of(s3.put_object, **place, Body=b"1234567890", **{name: wrong}, **given_key)
@@ -120,15 +120,15 @@ def test_headers_that_do_not_name_one_checksum_are_refused(
 
 def test_server_computes_one_when_the_client_brings_none(aws: S3Server, s3: Any, bucket: str) -> None:
     assert ask(aws, "PUT", f"/{bucket}/a", CONTENT)[0] == 200
-    shown = s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED")
-    assert (shown["ChecksumCRC64NVME"], shown["ChecksumType"]) == (PUBLISHED["CRC64NVME"], "FULL_OBJECT")
+    head = s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED")
+    assert (head["ChecksumCRC64NVME"], head["ChecksumType"]) == (PUBLISHED["CRC64NVME"], "FULL_OBJECT")
 
 
 def test_checksum_of_the_whole_is_not_shown_of_a_range(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a", Body=CONTENT, ChecksumCRC32=PUBLISHED["CRC32"])
     place = {"Bucket": bucket, "Key": "a", "ChecksumMode": "ENABLED"}
-    assert "ChecksumCRC32" not in s3.get_object(**place, Range="bytes=0-1")
-    assert s3.get_object(**place, Range="bytes=0-8")["ChecksumCRC32"] == PUBLISHED["CRC32"]
+    assert "ChecksumCRC32" not in shown(s3.get_object, **place, Range="bytes=0-1")
+    assert shown(s3.get_object, **place, Range="bytes=0-8")["ChecksumCRC32"] == PUBLISHED["CRC32"]
 
 
 MD5: Final = base64.b64encode(hashlib.md5(CONTENT).digest()).decode()
@@ -211,8 +211,8 @@ def test_multipart_object_has_the_checksum_that_its_upload_asked_for(
     assert refusal(s3.complete_multipart_upload, **done, ChecksumType=other, **sealed) == (400, "InvalidRequest")
     answer = s3.complete_multipart_upload(**done, **{name: whole}, ChecksumType=kind, **sealed)
     assert (answer[name], answer["ChecksumType"]) == (whole, kind)
-    shown = s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED", **sealed)
-    assert (shown[name], shown["ChecksumType"]) == (whole, kind)
+    head = s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED", **sealed)
+    assert (head[name], head["ChecksumType"]) == (whole, kind)
     assert read(s3, bucket, "a", **sealed) == b"".join(PARTS)
 
 
@@ -258,8 +258,8 @@ def test_upload_that_asked_for_none_has_none(s3: Any, bucket: str, customer_key:
     parts = send(s3, upload, "CRC32", **sealed)
     assert not any(name.startswith("Checksum") for part in s3.list_parts(**upload)["Parts"] for name in part)
     s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-    shown = s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED", **sealed)
-    assert not any(name.startswith("Checksum") for name in shown)
+    head = s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED", **sealed)
+    assert not any(name.startswith("Checksum") for name in head)
 
 
 @pytest.mark.parametrize(

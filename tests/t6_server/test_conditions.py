@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.rawhttp import ask, connected, exchange, head, parsed
-from support.s3calls import OTHER_KEY, enable_versions, error_of, put_all, read, refusal, seeded_bytes, trio
+from support.s3calls import OTHER_KEY, enable_versions, error_of, put_all, read, refusal, seeded_bytes, shown, trio
 from support.s3server import S3Server
 
 from ssecfs.ssec import CustomerKey
@@ -267,8 +267,8 @@ def stored(s3: Any) -> tuple[dict[str, str], dict[str, Any]]:
     s3.create_bucket(Bucket="conditions")
     s3.put_object(Bucket="conditions", Key="a", Body=b"content", **trio(OTHER_KEY))
     arguments = {"Bucket": "conditions", "Key": "a", **trio(OTHER_KEY)}
-    shown = s3.head_object(**arguments)
-    etag, moment = shown["ETag"], shown["LastModified"]
+    head_of = s3.head_object(**arguments)
+    etag, moment = head_of["ETag"], head_of["LastModified"]
     values = {"right": etag, "wrong": WRONG, "any": "*", "several": f"{WRONG}, {etag}"}
     return arguments, values | {"same": moment, "before": moment - timedelta(minutes=1)}
 
@@ -281,7 +281,7 @@ def test_read_follows_its_conditions(
     given = {name: values[value] for name, value in conditions.items()}
     for call in (s3.get_object, s3.head_object):
         if status == 200:
-            assert call(**arguments, **given)["ContentLength"] == 7
+            assert shown(call, **arguments, **given)["ContentLength"] == 7
         else:
             error = error_of(call, **arguments, **given)
             assert error["Status"] == status
