@@ -235,4 +235,4 @@ def test_server_ends_at_once_although_an_idle_client_is_connected(tmp_path: Path
     with s3_server(tmp_path / "server") as running, client_of(running) as client:
         client.list_buckets()
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(3) == 0
+        assert running.process.wait(4) == 0
