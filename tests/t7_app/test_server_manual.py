@@ -28,6 +28,8 @@ LABELS: Final = {
     "encrypts_copies": "CopyObject encrypts with the key for its target",
     "part_copy_key": "Key that opens the source of UploadPartCopy",
     "checks_completion_key": "CompleteMultipartUpload checks the key",
+    "names_completed": "CompleteMultipartUpload tells the new ETag",
+    "quotes_copied": "Copies tell the new ETag in quotes",
     "reads_parts": "GET and HEAD know partNumber",
     "takes_first_range": "Of several ranges the first one is read",
     "unknown_queries": "Parameters of the query without effect",
@@ -124,8 +126,13 @@ def test_manual_names_every_profile_and_no_other() -> None:
 
 
 def test_manual_shows_every_difference_between_profiles() -> None:
-    assert field_differences() in section("Differences in behaviour")
-    assert answer_differences() in section("Differences in answers")
+    """What fails here shows how these parts of the page are to read; a new field needs a label, too."""
+    assert differences_in("Differences in behaviour") == field_differences()
+    assert differences_in("Differences in answers") == answer_differences()
+
+
+def differences_in(name: str) -> str:
+    return "".join(section(name).partition(".TP\n")[1:])
 
 
 def test_manual_names_every_fault_and_status_and_no_other() -> None:
