@@ -146,7 +146,7 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
         cache=cache,
         namespace=Namespace(options.prefix),
     )
-    copier = Copier(store)
+    copier = Copier(store, cache.read)
     saver = Saver(tables=tables, store=store, copier=copier, seal_key=seal_key, nursery=nursery)
     filesystem = make_filesystem(tables, store, copier, saver, trust)
     await filesystem.nodes.load_root()

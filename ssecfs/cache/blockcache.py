@@ -10,6 +10,7 @@ others wait for. Sealing is inline: a hop to a thread would cost more than the c
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +22,7 @@ from ssecfs.cache.index import Index
 from ssecfs.cache.plain import PlainBlocks
 from ssecfs.cache.seal import BlockPlace, ContentId, new_content_id, open_block, seal_block
 from ssecfs.cache.segments import Segments
-from ssecfs.cache.spans import BLOCK_SIZE, block_length, blocks_range, split_range
+from ssecfs.cache.spans import BLOCK_SIZE, block_count, block_length, blocks_of, blocks_range, split_range
 from ssecfs.cache.spool import SpoolContent
 from ssecfs.errors import BrokenSealError, LocalError, StoreProtocolError
 from ssecfs.s3.store import ObjectStore
@@ -140,12 +141,23 @@ class BlockCache:
         content = self._content(version)
         return self._segments.bytes_of(content.content_id, version.size)
 
-    def rebind(self, old: ObjectVersion, new: ObjectVersion) -> None:
-        """The bytes of old are now also those of new (a copy of ours): keep them under the new version."""
+    def rebind(self, old: ObjectVersion, new: ObjectVersion, changed: Sequence[ByteRange] = ()) -> None:
+        """The bytes of old are now those of new (a copy or a patch of ours): keep them under the new version.
+
+        Args:
+            old: what is kept, if anything is.
+            new: what it is now.
+            changed: ranges that are not the same in both; the blocks that they touch are forgotten.
+        """
         content = self._content(old)
         if new.object_key != old.object_key:
             self.drop(new.object_key)
         self._contents.pop(old.object_key, None)
+        for part in changed:
+            first, stop = blocks_of(part)
+            stop = min(stop, block_count(old.size))
+            self._segments.drop_blocks(content.content_id, first, stop)
+            self._plain.drop_blocks(content.content_id, first, stop)
         renewed = Content(content.content_id, new, content.is_bound)
         self._contents[new.object_key] = renewed
         if content.is_bound:
@@ -229,7 +241,7 @@ class BlockCache:
         except BrokenSealError:
             self.counts.broken += 1
             LOGGER.warning("a block in the cache does not open; it is fetched again")
-            self._segments.drop_block(content.content_id, block_no)
+            self._segments.drop_blocks(content.content_id, block_no, block_no + 1)
             return None
         self._segments.touch(content.content_id, block_no)
         self._plain.put(content.content_id, block_no, block)
@@ -286,12 +298,12 @@ class BlockCache:
                     fetch.done.set()
 
     def _arrived(self, content: Content, block_no: int, block: bytes) -> None:
-        """A block is complete: hand it to its readers, keep it."""
+        """A block is complete: hand it to its readers, and keep it unless its version was replaced meanwhile."""
         fetch = content.fetching.pop(block_no)
         fetch.block = block
         fetch.done.set()
-        self._plain.put(content.content_id, block_no, block)
         if self._contents.get(content.version.object_key) is content:
+            self._plain.put(content.content_id, block_no, block)
             self._keep(content, block_no, block)
 
     def _keep(self, content: Content, block_no: int, block: bytes) -> None:

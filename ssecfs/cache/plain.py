@@ -45,6 +45,11 @@ class PlainBlocks:
         for place in [place for place in self._blocks if place[0] == content_id]:
             self._bytes -= len(self._blocks.pop(place))
 
+    def drop_blocks(self, content_id: ContentId, first: int, stop: int) -> None:
+        """Forget the blocks [first, stop) of a content."""
+        for block_no in range(first, stop):
+            self._bytes -= len(self._blocks.pop((content_id, block_no), b""))
+
     def clear(self) -> None:
         """Forget all."""
         self._blocks.clear()

@@ -100,14 +100,19 @@ class Segments:
         self._held.move_to_end(place)
         self._store(place, held)
 
-    def drop_block(self, content_id: ContentId, block_no: int) -> None:
-        """A block is damaged."""
-        place = (content_id, block_no // SEGMENT_BLOCKS)
-        held = self._held.get(place)
-        if held is not None and held.mask >> (block_no % SEGMENT_BLOCKS) & 1:
-            held.mask &= ~(1 << (block_no % SEGMENT_BLOCKS))
-            self._blocks -= 1
-            self._store(place, held)
+    def drop_blocks(self, content_id: ContentId, first: int, stop: int) -> None:
+        """The blocks [first, stop) are damaged, or no longer true."""
+        segments = self._by_content.get(content_id, set())
+        for segment_no in [no for no in range(first // SEGMENT_BLOCKS, -(-stop // SEGMENT_BLOCKS)) if no in segments]:
+            held = self._held[content_id, segment_no]
+            place = segment_no * SEGMENT_BLOCKS
+            dropped = held.mask & _bits(max(first - place, 0), min(stop - place, SEGMENT_BLOCKS))
+            if dropped == held.mask:
+                self._remove((content_id, segment_no))
+            elif dropped:
+                self._blocks -= dropped.bit_count()
+                held.mask &= ~dropped
+                self._store((content_id, segment_no), held)
 
     def drop_content(self, content_id: ContentId) -> None:
         """Remove everything of a content."""
@@ -169,3 +174,8 @@ class Segments:
             if (content_id, segment_no) not in self._held:
                 self._containers.remove(content_id, segment_no)
         self.make_room()
+
+
+def _bits(first: int, stop: int) -> int:
+    """The bits [first, stop)."""
+    return (1 << stop) - (1 << first)

@@ -60,3 +60,8 @@ def block_length(block_no: int, size: int) -> int:
 def blocks_range(first: int, stop: int, size: int) -> ByteRange:
     """The bytes of the blocks [first, stop) of a file of size bytes."""
     return ByteRange(first * BLOCK_SIZE, min(stop * BLOCK_SIZE, size))
+
+
+def blocks_of(byte_range: ByteRange) -> tuple[int, int]:
+    """The first block that a range which is not empty touches, and the one after the last."""
+    return byte_range.start // BLOCK_SIZE, block_count(byte_range.stop)

@@ -78,6 +78,11 @@ class OpenFile:
         """Digest of the content in hex, if it was written from start to end; else None."""
         return self._digest.hexdigest(self._size)
 
+    @property
+    def clean(self) -> list[ByteRange]:
+        """The ranges that are those of the base, in order."""
+        return self._dirty.gaps(0, self._base_limit)
+
     async def read(self, offset: int, length: int, ahead: ReadAhead) -> bytes:
         """Read up to length bytes at offset; shorter only at the end of the file.
 
@@ -156,7 +161,7 @@ class OpenFile:
 
     async def detach(self) -> None:
         """Bring the whole content here, because the object is about to be deleted or replaced while it is open."""
-        for gap in self._dirty.gaps(0, self._base_limit):
+        for gap in self.clean:
             for start in range(gap.start, gap.stop, DETACH_PIECE):
                 piece = ByteRange(start, min(start + DETACH_PIECE, gap.stop))
                 clean = await self._cache.read(self._require_base(), piece)
@@ -172,11 +177,13 @@ class OpenFile:
             await self._content.sync()
 
     def note_saved(self, version: ObjectVersion) -> None:
-        """The content is on the server as version: it is clean now, and the spool's blocks become cached blocks."""
-        if self._content is not None:
-            if self._dirty.covers(0, self._size):
-                self._cache.adopt(version, self._content)
-            else:
+        """The content is on the server as version: it is clean now, and what is here of it becomes cached blocks."""
+        if self._content is not None and self._dirty.covers(0, self._size):
+            self._cache.adopt(version, self._content)
+        else:
+            if self._base is not None:
+                self._cache.rebind(self._base, version, self._changed_ranges(self._base))
+            if self._content is not None:
                 self._content.discard()
         self._content = None
         self._dirty = ExtentSet()
@@ -212,6 +219,11 @@ class OpenFile:
     def _require_base(self) -> ObjectVersion:
         assert self._base is not None, "base_limit is 0 without a base"  # noqa: S101 - an invariant
         return self._base
+
+    def _changed_ranges(self, base: ObjectVersion) -> list[ByteRange]:
+        """Where the content is not that of base, an end that moved included."""
+        moved = ByteRange(self._base_limit, max(base.size, self._size))
+        return [*self._dirty.within(0, self._base_limit), *([moved] if len(moved) else [])]
 
     def _store_clean(self, part: ByteRange, clean: bytes) -> None:
         """Put bytes of the base into the spool."""

@@ -162,7 +162,9 @@ class Saver:
                 return self.metadata_for(stored, object_key)
 
             try:
-                version = await upload(self._store, open_file, object_key, metadata, condition)
+                version = await upload(
+                    self._store, self._copier, open_file, object_key, metadata_for=metadata, condition=condition
+                )
             except ObjectExistsError as error:
                 message = f"inode {inode.ino}: another client created the same name first; ours is kept here unsaved"
                 raise ObjectChangedError(message) from error

@@ -1,50 +1,36 @@
-"""Multipart uploads: how a file is cut into parts (pure), and the parts sent in parallel.
+"""Multipart uploads: parts made in parallel, within a bound of memory, and put together or dropped.
 
-Imported by ``content.upload`` and ``s3.copying``.
-
-Source: S3 user guide, "Amazon S3 multipart upload limits".
+Imported by ``content.upload`` and ``s3.copying``. How an object is cut into parts is in ``partplan``.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import trio
 
 from ssecfs.errors import StoreError
+from ssecfs.s3.partplan import Origin, Part, plan_parts
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ByteRange, ObjectKey, ObjectVersion, PartReceipt, PutCondition, Upload
-from ssecfs.sizes import GIB, MIB
+from ssecfs.sizes import MIB
 from ssecfs.tasks import open_tasks
 
-MAX_PARTS: Final = 10_000
-MIN_PART_BYTES: Final = 5 * MIB
-"""Smallest part but the last."""
-
-USUAL_PART_BYTES: Final = 8 * MIB
 SINGLE_PUT_BYTES: Final = 16 * MIB
 """Larger objects go in parts."""
 
-MAX_COPY_BYTES: Final = 5 * GIB
-"""Largest object that is copied, or put, with one request."""
-
 PARTS_AT_ONCE: Final = 4
-"""Parts in memory at a time; four streams fill the links that were measured."""
+"""Four streams fill the links that were measured."""
+
+BYTES_AT_ONCE: Final = 64 * MIB
+"""Parts in memory at a time have this much together, unless a single one has more."""
 
 ABORT_DEADLINE_S: Final = 10.0
 
 Reader = Callable[[ByteRange], Awaitable[bytes]]
 """Gives the bytes of a range of what is being uploaded."""
 
-
-def part_bytes(size: int) -> int:
-    """The size of a part for an object of size bytes: 8 MiB, or the multiple of 1 MiB that keeps within 10 000 parts."""
-    needed = -(-size // MAX_PARTS)
-    return max(USUAL_PART_BYTES, -(-needed // MIB) * MIB)
-
-
-def plan_parts(size: int, each: int) -> list[ByteRange]:
-    """Cut [0, size) into ranges of each bytes; the last may be smaller."""
-    return [ByteRange(start, min(start + each, size)) for start in range(0, size, each)]
+PartMaker = Callable[[Upload, int, Part], Awaitable[PartReceipt]]
+"""Makes a part, by its number, on the server."""
 
 
 async def upload_parts(
@@ -67,25 +53,25 @@ async def upload_parts(
         condition: checked when the parts become the object.
     """
 
-    async def send(upload: Upload, part_number: int, byte_range: ByteRange) -> PartReceipt:
-        return await store.put_part(upload, part_number, await read(byte_range))
+    async def send(upload: Upload, part_number: int, part: Part) -> PartReceipt:
+        return await store.put_part(upload, part_number, await read(part.byte_range))
 
-    return await run_parts(store, object_key, plan_parts(size, part_bytes(size)), send, metadata=metadata, condition=condition)
+    return await run_parts(store, object_key, plan_parts(size), send, metadata=metadata, condition=condition)
 
 
 async def run_parts(
     store: ObjectStore,
     object_key: ObjectKey,
-    plan: list[ByteRange],
-    send: Callable[[Upload, int, ByteRange], Awaitable[PartReceipt]],
+    parts: Sequence[Part],
+    make: PartMaker,
     *,
     metadata: Mapping[str, str],
     condition: PutCondition,
 ) -> ObjectVersion:
-    """Do an upload whose parts are made by send; see upload_parts."""
+    """Do an upload whose parts are made by a function of the caller's; see upload_parts."""
     upload = await store.create_upload(object_key, metadata)
     try:
-        receipts = await _send_all(upload, plan, send)
+        receipts = await _make_all(upload, parts, make)
         return await store.complete_upload(upload, receipts, condition)
     except BaseException:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + ABORT_DEADLINE_S):
@@ -93,20 +79,24 @@ async def run_parts(
         raise
 
 
-async def _send_all(
-    upload: Upload, plan: list[ByteRange], send: Callable[[Upload, int, ByteRange], Awaitable[PartReceipt]]
-) -> list[PartReceipt]:
+async def _make_all(upload: Upload, parts: Sequence[Part], make: PartMaker) -> list[PartReceipt]:
     receipts: dict[int, PartReceipt] = {}
-    limit = trio.CapacityLimiter(PARTS_AT_ONCE)
+    waiting = iter(enumerate(parts, start=1))
 
-    async def one(part_number: int, byte_range: ByteRange) -> None:
-        async with limit:
-            receipts[part_number] = await send(upload, part_number, byte_range)
+    async def work() -> None:
+        for part_number, part in waiting:
+            receipts[part_number] = await make(upload, part_number, part)
 
     async with open_tasks() as nursery:
-        for part_number, byte_range in enumerate(plan, start=1):
-            nursery.start_soon(one, part_number, byte_range)
+        for _ in range(_workers(parts)):
+            nursery.start_soon(work)
     return [receipts[part_number] for part_number in sorted(receipts)]
+
+
+def _workers(parts: Sequence[Part]) -> int:
+    """How many parts may be made at once."""
+    largest = max((len(part.byte_range) for part in parts if part.origin is Origin.SENT), default=1)
+    return max(1, min(PARTS_AT_ONCE, BYTES_AT_ONCE // largest))
 
 
 async def _abort_quietly(store: ObjectStore, upload: Upload) -> None:

@@ -1,16 +1,24 @@
-"""A cache directory with everything in it, over a store in memory: the types that the tests of the cache share."""
+"""A cache directory with everything in it, over a store in memory: what the tests of the cache and of content share."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+import trio
 from support.memory_store import MemoryStore
 
 from ssecfs.cache.blockcache import BlockCache
-from ssecfs.cache.directory import CacheDirectory
+from ssecfs.cache.containers import Containers
+from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory
 from ssecfs.cache.index import Index
-from ssecfs.cache.segments import Segments
+from ssecfs.cache.plain import PlainBlocks
+from ssecfs.cache.segments import CacheOptions, Segments
 from ssecfs.cache.spool import Spool
+from ssecfs.keyring.keyring import Keyring
+from ssecfs.sizes import GIB, KIB, MIB
+
+NAMESPACE = namespace_id("https://example", "bucket", "")
 
 
 @dataclass
@@ -26,3 +34,41 @@ class Rig:
 OpenRig = Callable[..., AbstractAsyncContextManager[Rig]]
 
 SpoolMaker = Callable[[int], Spool]
+
+
+@asynccontextmanager
+async def cache_rig(
+    folder: Path,
+    keyring: Keyring,
+    store: MemoryStore,
+    *,
+    size_bytes: int = GIB,
+    plain_bytes: int = 128 * KIB,
+    hot_bytes: int = MIB,
+) -> AsyncIterator[Rig]:
+    """Open a cache directory, as a mount does, for the time of the block."""
+    with open_cache_directory(folder, NAMESPACE, keyring) as directory:
+        containers = Containers(directory.blocks)
+        index = Index(directory.index, directory.keys)
+        segments = Segments(containers, index, CacheOptions(size_bytes, 0, MIB))
+        async with trio.open_nursery() as nursery:
+            cache = BlockCache(
+                directory=directory,
+                containers=containers,
+                index=index,
+                segments=segments,
+                plain=PlainBlocks(plain_bytes),
+                store=store,
+                nursery=nursery,
+            )
+            spool = Spool(
+                directory=directory,
+                containers=containers,
+                make_room=segments.give_up,
+                memory_bytes=hot_bytes,
+                disk_limiter=trio.CapacityLimiter(1),
+            )
+            yield Rig(store, directory, index, segments, cache, spool)
+            nursery.cancel_scope.cancel()
+        index.close()
+        containers.close()

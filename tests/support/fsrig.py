@@ -9,16 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
+from support.cacherig import cache_rig
 from support.memory_store import MemoryStore
 
 from ssecfs.app.assembly import make_filesystem
-from ssecfs.cache.blockcache import BlockCache
-from ssecfs.cache.containers import Containers
-from ssecfs.cache.directory import namespace_id, open_cache_directory
-from ssecfs.cache.index import Index
-from ssecfs.cache.plain import PlainBlocks
-from ssecfs.cache.segments import CacheOptions, Segments
-from ssecfs.cache.spool import Spool
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AttrChange
@@ -29,7 +23,7 @@ from ssecfs.fs.saving import Saver, Tables
 from ssecfs.fuse.operations import Filesystem
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.s3.copying import Copier
-from ssecfs.sizes import GIB, KIB, MIB
+from ssecfs.sizes import GIB, KIB
 from ssecfs.ssec import CustomerKey
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Defaults
@@ -138,42 +132,19 @@ class FsRig:
 @asynccontextmanager
 async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0) -> AsyncIterator[FsRig]:
     """Mount the store for the time of the block."""
-    namespace = namespace_id("https://example", "bucket", "")
-    with open_cache_directory(cache_folder, namespace, KEYRING) as directory:
-        containers = Containers(directory.blocks)
-        index = Index(directory.index, directory.keys)
-        segments = Segments(containers, index, CacheOptions(GIB, 0, MIB))
-        async with trio.open_nursery() as nursery:
-            cache = BlockCache(
-                directory=directory,
-                containers=containers,
-                index=index,
-                segments=segments,
-                plain=PlainBlocks(256 * KIB),
-                store=store,
-                nursery=nursery,
-            )
-            spool = Spool(
-                directory=directory,
-                containers=containers,
-                make_room=segments.give_up,
-                memory_bytes=MIB,
-                disk_limiter=trio.CapacityLimiter(1),
-            )
-            defaults = Defaults(1, 2)
-            tables = Tables(
-                inodes=InodeTable(defaults.for_directory(0), b"ino"),
-                directories=Directories(store, Namespace(""), ttl_s),
-                book=AttrBook(store, defaults, SEAL_KEY, nursery),
-                open_files=OpenFiles(cache, spool),
-                cache=cache,
-                namespace=Namespace(""),
-            )
-            copier = Copier(store)
-            saver = Saver(tables=tables, store=store, copier=copier, seal_key=SEAL_KEY, nursery=nursery)
-            rig = FsRig(make_filesystem(tables, store, copier, saver, Trust(ttl_s, 0)), saver, store)
-            yield rig
-            await rig.flush()
-            nursery.cancel_scope.cancel()
-        index.close()
-        containers.close()
+    async with trio.open_nursery() as nursery, cache_rig(cache_folder, KEYRING, store, plain_bytes=256 * KIB) as kept:
+        defaults = Defaults(1, 2)
+        tables = Tables(
+            inodes=InodeTable(defaults.for_directory(0), b"ino"),
+            directories=Directories(store, Namespace(""), ttl_s),
+            book=AttrBook(store, defaults, SEAL_KEY, nursery),
+            open_files=OpenFiles(kept.cache, kept.spool),
+            cache=kept.cache,
+            namespace=Namespace(""),
+        )
+        copier = Copier(store, kept.cache.read)
+        saver = Saver(tables=tables, store=store, copier=copier, seal_key=SEAL_KEY, nursery=nursery)
+        rig = FsRig(make_filesystem(tables, store, copier, saver, Trust(ttl_s, 0)), saver, store)
+        yield rig
+        await rig.flush()
+        nursery.cancel_scope.cancel()

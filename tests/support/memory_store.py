@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 
 import trio
 
-from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError, StoreError, StoreProtocolError
+from ssecfs.errors import (
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreError,
+    StoreProtocolError,
+    StoreUnsupportedError,
+)
 from ssecfs.s3.store import Sink
 from ssecfs.s3.types import (
     ByteRange,
@@ -26,6 +33,7 @@ from ssecfs.s3.types import (
 
 KEY_MD5 = "memory"
 PIECE = 100_000
+LEAST_PART_BYTES = 5 << 20
 
 
 @dataclass
@@ -37,7 +45,12 @@ class Stored:
 
 @dataclass
 class MemoryStore:
-    """Objects in a dictionary. `fail_next` raises for the next call of an operation, before it does anything."""
+    """Objects in a dictionary. `fail_next` raises for the next call of an operation, before it does anything.
+
+    Attributes:
+        sent_bytes: all that uploads have brought.
+        can_copy: as of a server that refuses to copy SSE-C objects, if false.
+    """
 
     objects: dict[ObjectKey, Stored] = field(default_factory=dict)
     uploads: dict[str, tuple[Upload, dict[str, str], dict[int, bytes]]] = field(default_factory=dict)
@@ -45,6 +58,8 @@ class MemoryStore:
     failures: dict[str, list[StoreError]] = field(default_factory=dict)
     clock: Callable[[], int] = lambda: 1_700_000_000
     gates: dict[str, trio.Event] = field(default_factory=dict)
+    sent_bytes: int = 0
+    can_copy: bool = True
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def fail_next(self, operation: str, *errors: StoreError) -> None:
@@ -71,6 +86,10 @@ class MemoryStore:
             raise ObjectExistsError
         if isinstance(condition, IfUnchanged) and (current is None or current.version.etag != condition.base.etag):
             raise ObjectChangedError
+
+    def _require_copies(self) -> None:
+        if not self.can_copy:
+            raise StoreUnsupportedError
 
     def _current(self, version: ObjectVersion) -> Stored:
         stored = self.objects.get(version.object_key)
@@ -99,6 +118,7 @@ class MemoryStore:
         self, object_key: ObjectKey, body: bytes, metadata: Mapping[str, str], condition: PutCondition
     ) -> ObjectVersion:
         await self._begin("put")
+        self.sent_bytes += len(body)
         self._check(object_key, condition)
         return self._store(object_key, body, metadata)
 
@@ -106,6 +126,7 @@ class MemoryStore:
         self, source: ObjectVersion, target: ObjectKey, metadata: Mapping[str, str], condition: PutCondition
     ) -> ObjectVersion:
         await self._begin("copy")
+        self._require_copies()
         stored = self._current(source)
         self._check(target, condition)
         return self._store(target, stored.body, metadata)
@@ -151,11 +172,13 @@ class MemoryStore:
 
     async def put_part(self, upload: Upload, part_number: int, body: bytes) -> PartReceipt:
         await self._begin("put_part")
+        self.sent_bytes += len(body)
         self._parts(upload)[part_number] = body
         return PartReceipt(part_number, ETag(f'"{hashlib.sha256(body).hexdigest()[:32]}"'), len(body))
 
     async def copy_part(self, upload: Upload, part_number: int, source: ObjectVersion, byte_range: ByteRange) -> PartReceipt:
         await self._begin("copy_part")
+        self._require_copies()
         body = self._current(source).body[byte_range.start : byte_range.stop]
         self._parts(upload)[part_number] = body
         return PartReceipt(part_number, ETag(f'"{hashlib.sha256(body).hexdigest()[:32]}"'), len(body))
@@ -164,6 +187,8 @@ class MemoryStore:
         await self._begin("complete_upload")
         stored = self._parts(upload)
         self._check(upload.object_key, condition)
+        if any(len(stored[part.part_number]) < LEAST_PART_BYTES for part in parts[:-1]):
+            raise StoreProtocolError
         body = b"".join(stored[part.part_number] for part in parts)
         _, metadata, _ = self.uploads.pop(upload.upload_id)
         return self._store(upload.object_key, body, metadata)

@@ -1,26 +1,19 @@
 """A cache directory with everything in it, over a store in memory."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 import trio
-from support.cacherig import OpenRig, Rig, SpoolMaker
+from support.cacherig import NAMESPACE, OpenRig, Rig, SpoolMaker, cache_rig
 from support.memory_store import MemoryStore
 
-from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.containers import Containers
-from ssecfs.cache.directory import namespace_id, open_cache_directory
-from ssecfs.cache.index import Index
-from ssecfs.cache.plain import PlainBlocks
-from ssecfs.cache.segments import CacheOptions, Segments
+from ssecfs.cache.directory import open_cache_directory
 from ssecfs.cache.spool import Spool
 from ssecfs.keyring.keyring import Keyring
-from ssecfs.sizes import GIB, KIB, MIB
 from ssecfs.ssec import CustomerKey
-
-NAMESPACE = namespace_id("https://example", "bucket", "")
 
 
 @pytest.fixture
@@ -32,33 +25,8 @@ def store() -> MemoryStore:
 def open_rig(tmp_path: Path, customer_key: CustomerKey, store: MemoryStore) -> OpenRig:
     """Open the cache of this test, as a mount does; may be done again and again."""
 
-    @asynccontextmanager
-    async def opened(size_bytes: int = GIB, plain_bytes: int = 128 * KIB, hot_bytes: int = MIB) -> AsyncIterator[Rig]:
-        with open_cache_directory(tmp_path / "cache", NAMESPACE, Keyring((customer_key,))) as directory:
-            containers = Containers(directory.blocks)
-            index = Index(directory.index, directory.keys)
-            segments = Segments(containers, index, CacheOptions(size_bytes, 0, MIB))
-            async with trio.open_nursery() as nursery:
-                cache = BlockCache(
-                    directory=directory,
-                    containers=containers,
-                    index=index,
-                    segments=segments,
-                    plain=PlainBlocks(plain_bytes),
-                    store=store,
-                    nursery=nursery,
-                )
-                spool = Spool(
-                    directory=directory,
-                    containers=containers,
-                    make_room=segments.give_up,
-                    memory_bytes=hot_bytes,
-                    disk_limiter=trio.CapacityLimiter(1),
-                )
-                yield Rig(store, directory, index, segments, cache, spool)
-                nursery.cancel_scope.cancel()
-            index.close()
-            containers.close()
+    def opened(**limits: int) -> AbstractAsyncContextManager[Rig]:
+        return cache_rig(tmp_path / "cache", Keyring((customer_key,)), store, **limits)
 
     return opened
 

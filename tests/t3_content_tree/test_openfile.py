@@ -1,0 +1,163 @@
+"""An open file against a bytearray: any writes, truncations and uploads, with and without a server that copies."""
+
+import hashlib
+import random
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.cacherig import Rig, cache_rig
+from support.memory_store import MemoryStore
+
+from ssecfs.cache.spans import BLOCK_SIZE
+from ssecfs.content.openfile import OpenFile
+from ssecfs.content.readahead import ReadAhead
+from ssecfs.content.upload import upload
+from ssecfs.errors import ObjectChangedError
+from ssecfs.keyring.keyring import Keyring
+from ssecfs.s3.copying import Copier
+from ssecfs.s3.types import Always, ByteRange, IfUnchanged, ObjectKey, ObjectVersion
+from ssecfs.sizes import KIB, MIB
+from ssecfs.ssec import CustomerKey
+
+A = ObjectKey("a")
+KEYRING = Keyring((CustomerKey(bytes(range(32))),))
+NOISE = random.Random(1).randbytes(40 * MIB)
+LARGE = 17 * MIB + 12_345
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+async def save(rig: Rig, copier: Copier, file: OpenFile) -> ObjectVersion:
+    """Upload a file as a close does."""
+    async with file.held_still():
+        condition = Always() if file.base is None else IfUnchanged(file.base)
+        version = await upload(rig.store, copier, file, A, metadata_for=lambda _: {}, condition=condition)
+        file.note_saved(version)
+    return version
+
+
+SMALL = st.integers(0, 5 * BLOCK_SIZE)
+AROUND = st.integers(LARGE - 3 * BLOCK_SIZE, LARGE + 2 * BLOCK_SIZE)
+PLACES = st.one_of(SMALL, st.integers(0, LARGE), AROUND)
+LENGTHS = st.one_of(st.integers(1, 3 * BLOCK_SIZE), st.sampled_from([1, 4 * KIB, BLOCK_SIZE, 6 * MIB]))
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), PLACES, LENGTHS),
+        st.tuples(st.just("truncate"), PLACES, st.just(0)),
+        st.tuples(st.just("save"), st.just(0), st.just(0)),
+        st.tuples(st.just("read"), PLACES, LENGTHS),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=15)
+@given(STEPS, st.booleans(), st.integers(0, 20))
+async def test_file_after_any_steps_is_on_the_server_as_a_bytearray_would_be(
+    steps: list[tuple[str, int, int]],
+    can_copy: bool,
+    seed: int,
+) -> None:
+    store = MemoryStore(can_copy=can_copy)
+    folder = Path(tempfile.mkdtemp())
+    model = bytearray(NOISE[seed : seed + LARGE])
+    base = await store.put(A, bytes(model), {}, Always())
+    async with cache_rig(folder / "cache", KEYRING, store) as rig:
+        copier = Copier(store, rig.cache.read)
+        file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
+        for number, (what, place, length) in enumerate([*steps, ("save", 0, 0)]):
+            if what == "write":
+                piece = NOISE[number * 1000 : number * 1000 + length]
+                await file.write(place, piece)
+                model.extend(bytes(max(0, place - len(model))))
+                model[place : place + length] = piece
+            elif what == "truncate":
+                await file.truncate(place)
+                del model[place:]
+                model.extend(bytes(place - len(model)))
+            elif what == "save":
+                await save(rig, copier, file)
+                assert store.objects[A].body == model
+            else:
+                assert await file.read(place, length, ReadAhead()) == model[place : place + length]
+        assert await file.read(0, len(model), ReadAhead()) == model
+    shutil.rmtree(folder)
+
+
+async def test_patch_of_a_large_file_sends_little_and_keeps_the_other_blocks(store: MemoryStore, tmp_path: Path) -> None:
+    base = await store.put(A, NOISE, {}, Always())
+    async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
+        file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
+        await file.read(0, len(NOISE), ReadAhead())
+        store.sent_bytes = 0
+        await file.write(20 * MIB + 100, b"x" * 4 * KIB)
+        await save(rig, Copier(store, rig.cache.read), file)
+        assert store.sent_bytes == 5 * MIB
+        gets = store.operations["get"]
+        wanted = NOISE[: 20 * MIB + 100] + b"x" * 4 * KIB + NOISE[20 * MIB + 100 + 4 * KIB :]
+        assert await file.read(0, len(NOISE), ReadAhead()) == wanted
+        assert store.operations["get"] == gets + 1
+
+
+@pytest.mark.parametrize(("size", "sent"), [(30 * MIB + 5, 0), (40 * MIB + 5, 5)])
+async def test_truncation_of_a_large_file_is_copied(store: MemoryStore, tmp_path: Path, size: int, sent: int) -> None:
+    base = await store.put(A, NOISE, {}, Always())
+    async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
+        file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
+        store.sent_bytes = 0
+        await file.truncate(size)
+        await save(rig, Copier(store, rig.cache.read), file)
+    assert store.objects[A].body == NOISE[:size].ljust(size, b"\0")
+    assert (store.sent_bytes, store.operations["get"]) == (sent, 0)
+
+
+async def test_clean_bytes_of_a_base_that_changed_are_never_mixed_with_ours(store: MemoryStore, tmp_path: Path) -> None:
+    base = await store.put(A, NOISE, {}, Always())
+    await store.put(A, b"theirs", {}, Always())
+    for store.can_copy in (True, False):
+        async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
+            file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
+            await file.write(20 * MIB, b"ours")
+            with pytest.raises(ObjectChangedError):
+                await save(rig, Copier(store, rig.cache.read), file)
+            assert file.is_dirty
+            assert await file.read(20 * MIB, 4, ReadAhead()) == b"ours"
+            file.discard()
+    assert store.objects[A].body == b"theirs"
+
+
+async def test_digest_of_a_file_written_from_start_to_end_is_known_without_reading_it(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
+        file = OpenFile(cache=rig.cache, spool=rig.spool, base=None)
+        for start in range(0, 20 * MIB, MIB):
+            await file.write(start, NOISE[start : start + MIB])
+        in_order = file.sha256
+        await file.write(5, b"again")
+        assert (in_order, file.sha256) == (hashlib.sha256(NOISE[: 20 * MIB]).hexdigest(), None)
+        await file.truncate(0)
+        await file.write(0, b"anew")
+        assert file.sha256 == hashlib.sha256(b"anew").hexdigest()
+        file.discard()
+
+
+async def test_blocks_kept_of_a_patched_file_are_right_after_a_remount(store: MemoryStore, tmp_path: Path) -> None:
+    base = await store.put(A, NOISE[:LARGE], {}, Always())
+    async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
+        file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
+        await file.read(0, LARGE, ReadAhead())
+        await file.truncate(LARGE - 100)
+        await file.write(LARGE + 50, b"end")
+        version = await save(rig, Copier(store, rig.cache.read), file)
+    async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
+        wanted = NOISE[: LARGE - 100] + bytes(150) + b"end"
+        assert await rig.cache.read(version, ByteRange(0, version.size)) == wanted
+        assert rig.cache.counts.broken == 0
