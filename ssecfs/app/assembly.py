@@ -49,6 +49,7 @@ from ssecfs.s3.store import ObjectStore
 from ssecfs.tasks import unwrapped
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Defaults
+from ssecfs.tree.attrshelf import AttrShelf
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import InodeTable
 from ssecfs.tree.names import Namespace
@@ -138,13 +139,22 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
     seal_key = derive_subkey(keyring.first, "attributes")
     defaults = _defaults(options)
     trust = Trust(options.ttl_s, int(time.time()))
+    namespace = Namespace(options.prefix)
+    book = AttrBook(
+        store=store,
+        shelf=AttrShelf(disk.index),
+        defaults=defaults,
+        seal_key=seal_key,
+        mounted_s=trust.mounted_s,
+        nursery=nursery,
+    )
     tables = Tables(
         inodes=InodeTable(defaults.for_directory(trust.mounted_s), disk.directory.keys.ino_key),
-        directories=Directories(store, Namespace(options.prefix), options.ttl_s),
-        book=AttrBook(store, defaults, seal_key, nursery),
+        directories=Directories(store=store, book=book, namespace=namespace, ttl_s=options.ttl_s, nursery=nursery),
+        book=book,
         open_files=OpenFiles(cache, spool),
         cache=cache,
-        namespace=Namespace(options.prefix),
+        namespace=namespace,
     )
     copier = Copier(store, cache.read)
     saver = Saver(tables=tables, store=store, copier=copier, seal_key=seal_key, nursery=nursery)
@@ -208,7 +218,7 @@ def make_filesystem(tables: Tables, store: ObjectStore, copier: Copier, saver: S
 
 async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], None]) -> None:
     """Mount, answer the kernel until it is over, upload the rest."""
-    operations = Operations(mount.filesystem, options.ttl_s)
+    operations = Operations(mount.filesystem)
     with mounted(operations, options.mountpoint, _fuse_options(options)):
         on_ready()
         async with trio.open_nursery() as nursery:

@@ -24,8 +24,8 @@ from ssecfs.fs.saving import Saver, Tables
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Always, ObjectVersion
-from ssecfs.tree.directory import Entry, EntryKind
 from ssecfs.tree.inodes import Inode, Linkage
+from ssecfs.tree.listing import Entry, EntryKind
 from ssecfs.tree.names import Name, check_name
 
 MAX_SYMLINK_BYTES: Final = 4095

@@ -24,8 +24,9 @@ from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Absence, Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs, format_metadata
-from ssecfs.tree.directory import Directories, Entry, EntryKind
+from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import Inode, InodeTable, Linkage, Saved
+from ssecfs.tree.listing import Entry, EntryKind
 from ssecfs.tree.names import Namespace
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -142,6 +143,8 @@ class Saver:
             inode.saved = Saved.YES
         inode.checked_at = trio.current_time()
         self._tables.book.note(version, attrs)
+        if attrs.is_dir:
+            self._tables.directories.note_marker(inode, version)
         parent = inode.parent
         if parent is not None and inode.linkage is Linkage.LINKED:
             kind = EntryKind.DIRECTORY if attrs.is_dir else EntryKind.OBJECT

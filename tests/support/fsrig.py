@@ -27,8 +27,10 @@ from ssecfs.sizes import GIB, KIB
 from ssecfs.ssec import CustomerKey
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Defaults
+from ssecfs.tree.attrshelf import AttrShelf
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import Inode, InodeTable
+from ssecfs.tree.listing import Entry
 from ssecfs.tree.names import Name, Namespace
 
 SEAL_KEY = bytes(32)
@@ -116,7 +118,14 @@ class FsRig:
     async def listdir(self, path: str) -> list[str]:
         fh = self.fs.directories.opendir(await self.walk(path))
         try:
-            return sorted([entry.name.decode() async for _, entry, _ in self.fs.directories.readdir(fh, 0)])
+            names: list[str] = []
+
+            def show(inode: Inode, entry: Entry, next_offset: int) -> bool:
+                names.append(entry.name.decode())
+                return True
+
+            await self.fs.directories.readdir(fh, 0, show)
+            return sorted(names)
         finally:
             self.fs.directories.releasedir(fh)
 
@@ -134,13 +143,22 @@ async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0) -
     """Mount the store for the time of the block."""
     async with trio.open_nursery() as nursery, cache_rig(cache_folder, KEYRING, store, plain_bytes=256 * KIB) as kept:
         defaults = Defaults(1, 2)
+        namespace = Namespace("")
+        book = AttrBook(
+            store=store,
+            shelf=AttrShelf(kept.index),
+            defaults=defaults,
+            seal_key=SEAL_KEY,
+            mounted_s=0,
+            nursery=nursery,
+        )
         tables = Tables(
             inodes=InodeTable(defaults.for_directory(0), b"ino"),
-            directories=Directories(store, Namespace(""), ttl_s),
-            book=AttrBook(store, defaults, SEAL_KEY, nursery),
+            directories=Directories(store=store, book=book, namespace=namespace, ttl_s=ttl_s, nursery=nursery),
+            book=book,
             open_files=OpenFiles(kept.cache, kept.spool),
             cache=kept.cache,
-            namespace=Namespace(""),
+            namespace=namespace,
         )
         copier = Copier(store, kept.cache.read)
         saver = Saver(tables=tables, store=store, copier=copier, seal_key=SEAL_KEY, nursery=nursery)
