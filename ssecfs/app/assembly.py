@@ -33,10 +33,7 @@ from ssecfs.fs.attributes import Attributes
 from ssecfs.fs.directories import DirectoryOps
 from ssecfs.fs.entries import Entries
 from ssecfs.fs.files import Files
-from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Nodes, Trust
-from ssecfs.fs.removal import Removal
-from ssecfs.fs.renames import Renames
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.fuse.operations import Filesystem, Operations
 from ssecfs.fuse.session import mounted
@@ -52,6 +49,7 @@ from ssecfs.s3.store import ObjectStore
 from ssecfs.tasks import unwrapped
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Defaults
+from ssecfs.tree.attrshelf import AttrShelf
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import InodeTable
 from ssecfs.tree.names import Namespace
@@ -141,18 +139,26 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
     seal_key = derive_subkey(keyring.first, "attributes")
     defaults = _defaults(options)
     trust = Trust(options.ttl_s, int(time.time()))
+    namespace = Namespace(options.prefix)
+    book = AttrBook(
+        store=store,
+        shelf=AttrShelf(disk.index),
+        defaults=defaults,
+        seal_key=seal_key,
+        mounted_s=trust.mounted_s,
+        nursery=nursery,
+    )
     tables = Tables(
         inodes=InodeTable(defaults.for_directory(trust.mounted_s), disk.directory.keys.ino_key),
-        directories=Directories(store, Namespace(options.prefix), options.ttl_s),
-        book=AttrBook(store, defaults, seal_key, nursery),
+        directories=Directories(store=store, book=book, namespace=namespace, ttl_s=options.ttl_s, nursery=nursery),
+        book=book,
         open_files=OpenFiles(cache, spool),
         cache=cache,
-        namespace=Namespace(options.prefix),
+        namespace=namespace,
     )
     copier = Copier(store, cache.read)
-    gate = Gate()
-    saver = Saver(tables=tables, store=store, copier=copier, gate=gate, seal_key=seal_key, nursery=nursery)
-    filesystem = make_filesystem(Backend(store, copier), tables, saver, gate, trust)
+    saver = Saver(tables=tables, store=store, copier=copier, seal_key=seal_key, nursery=nursery)
+    filesystem = make_filesystem(tables, store, copier, saver, trust)
     await filesystem.nodes.load_root()
     return Mount(filesystem, tables.open_files, saver, cache)
 
@@ -180,17 +186,8 @@ def _make_cache(options: MountOptions, store: ObjectStore, disk: Disk, nursery: 
     return cache, spool
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Where the filesystem's objects are."""
-
-    store: ObjectStore
-    copier: Copier
-
-
-def make_filesystem(backend: Backend, tables: Tables, saver: Saver, gate: Gate, trust: Trust) -> Filesystem:
+def make_filesystem(tables: Tables, store: ObjectStore, copier: Copier, saver: Saver, trust: Trust) -> Filesystem:
     """The operations over their tables, all on one clock."""
-    store, copier = backend.store, backend.copier
     inodes, directories, book, open_files = tables.inodes, tables.directories, tables.book, tables.open_files
     namespace, now_ns = tables.namespace, time.time_ns
     nodes = Nodes(
@@ -209,29 +206,19 @@ def make_filesystem(backend: Backend, tables: Tables, saver: Saver, gate: Gate, 
         book=book,
         store=store,
         saver=saver,
-        gate=gate,
         namespace=namespace,
         now_ns=now_ns,
     )
-    entries = Entries(tables=tables, files=files, saver=saver)
-    removal = Removal(nodes=nodes, tables=tables, store=store, saver=saver, gate=gate, now_ns=now_ns)
-    renames = Renames(
-        nodes=nodes,
-        tables=tables,
-        removal=removal,
-        store=store,
-        copier=copier,
-        saver=saver,
-        gate=gate,
-        now_ns=now_ns,
+    entries = Entries(
+        nodes=nodes, tables=tables, files=files, directory_ops=directory_ops, store=store, copier=copier, saver=saver
     )
     attributes = Attributes(nodes=nodes, open_files=open_files, saver=saver, now_ns=now_ns)
-    return Filesystem(inodes, nodes, files, directory_ops, entries, removal, renames, attributes)
+    return Filesystem(inodes, nodes, files, directory_ops, entries, attributes)
 
 
 async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], None]) -> None:
     """Mount, answer the kernel until it is over, upload the rest."""
-    operations = Operations(mount.filesystem, options.ttl_s)
+    operations = Operations(mount.filesystem)
     with mounted(operations, options.mountpoint, _fuse_options(options)):
         on_ready()
         async with trio.open_nursery() as nursery:

@@ -4,7 +4,8 @@ Imported by ``cache`` and ``app``. Names are HMACs and values sealed, so the fil
 record authenticates itself, and the worst case is a miss. So nothing is fsynced, and changes are committed in batches.
 
 Tables: ``contents`` (content id, HMAC of the object key, sealed binding to a version), ``segments`` (which blocks a container
-holds, when it was used), ``records`` (sealed values for the floors above, by HMAC of a name).
+holds, when it was used), ``records`` (sealed values for the floors above, by HMAC of a name), ``attributes`` (sealed attributes
+of objects, by HMAC of the object key; only the last ones written are kept).
 """
 
 import hashlib
@@ -24,6 +25,9 @@ LOGGER: Final = logging.getLogger(__name__)
 BATCH: Final = 500
 """Changes in one transaction."""
 
+MAX_ATTRIBUTES: Final = 250_000
+"""Attributes kept: of the objects whose attributes were written last, about 100 MB on disk."""
+
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = OFF;
@@ -34,7 +38,10 @@ CREATE TABLE IF NOT EXISTS segments (
     PRIMARY KEY (content_id, segment_no)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS records (name BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attributes (written INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, value BLOB NOT NULL);
 """
+
+_DROP_OLD_ATTRIBUTES: Final = "DELETE FROM attributes WHERE written <= (SELECT max(written) FROM attributes) - ?"
 
 SegmentRow = tuple[ContentId, int, int, int]
 """Content id, segment number, bit mask of the blocks, bytes."""
@@ -47,10 +54,11 @@ class Index:
     in it is forgotten.
     """
 
-    def __init__(self, path: Path, keys: CacheKeys) -> None:
+    def __init__(self, path: Path, keys: CacheKeys, max_attributes: int = MAX_ATTRIBUTES) -> None:
         """Open the file, or begin a new one."""
         self._path = path
         self._keys = keys
+        self._max_attributes = max_attributes
         self._changes = 0
         self._connection = self._connect()
 
@@ -119,10 +127,32 @@ class Index:
         """Forget the value under a name."""
         self._change("DELETE FROM records WHERE name = ?", (self._name(b"record", name),))
 
+    def store_attributes(self, object_key: ObjectKey, value: bytes) -> None:
+        """Keep what is known of an object, sealed, until much else was stored after it."""
+        name = self._name(b"attributes", object_key)
+        sealed = seal_record(self._keys.records, b"attributes" + name, value)
+        self._change("INSERT OR REPLACE INTO attributes (name, value) VALUES (?, ?)", (name, sealed))
+
+    def load_attributes(self, object_key: ObjectKey) -> bytes | None:
+        """What was stored of an object; None: nothing, or it was damaged."""
+        name = self._name(b"attributes", object_key)
+        for (sealed,) in self._query("SELECT value FROM attributes WHERE name = ?", (name,)):
+            try:
+                return open_record(self._keys.records, b"attributes" + name, sealed)
+            except BrokenSealError:
+                LOGGER.warning("attributes in the cache index do not open; they are forgotten")
+                self.drop_attributes(object_key)
+        return None
+
+    def drop_attributes(self, object_key: ObjectKey) -> None:
+        """Forget what was stored of an object."""
+        self._change("DELETE FROM attributes WHERE name = ?", (self._name(b"attributes", object_key),))
+
     def commit(self) -> None:
         """End the batch."""
         self._changes = 0
         try:
+            self._connection.execute(_DROP_OLD_ATTRIBUTES, (self._max_attributes,))
             self._connection.commit()
         except sqlite3.Error as error:
             self._start_over(error)

@@ -1,34 +1,63 @@
-"""mkdir, opendir, readdir, releasedir.
+"""mkdir, rmdir, opendir, readdir, releasedir.
 
-Imported by ``fuse``. A directory handle shows one moment: what was there at the first readdir, in the same order and with the
-same offsets until it is rewound, however entries come and go meanwhile.
+Imported by ``fuse``. A directory handle shows names page by page as the endpoint lists them, with the same order and offsets
+until it is rewound, however entries come and go meanwhile.
 """
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
 
-from ssecfs.errors import BadHandleError, EntryExistsError
+import trio
+
+from ssecfs.errors import BadHandleError, EntryExistsError, NotEmptyError
 from ssecfs.fs.files import Clock, Owner, new_attrs
-from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Always
 from ssecfs.tree.attrbook import AttrBook
-from ssecfs.tree.directory import Directories, Entry, EntryKind
+from ssecfs.tree.directory import Directories, Walk
 from ssecfs.tree.inodes import Inode, InodeTable
-from ssecfs.tree.names import Namespace
+from ssecfs.tree.listing import Entry, EntryKind
+from ssecfs.tree.names import Name, Namespace, check_name
 
-HEADS_AHEAD = 128
+HEADS_AHEAD: Final = 128
 """Entries of unknown type whose HEADs are under way while readdir goes on."""
 
+Show = Callable[[Inode, Entry, int], bool]
+"""Takes an inode, its entry and the offset after it; tells whether there is room for more."""
 
-@dataclass(slots=True)
+
 class DirHandle:
-    """One opendir(3): the entries it shows, in order; offset n names the n-th."""
+    """One opendir(3): the names it shows, in order; offset n is that of the n-th.
 
-    inode: Inode
-    entries: list[Entry] = field(default_factory=list)
+    Owns: the names so far, and the way to the rest of them.
+    """
+
+    def __init__(self, inode: Inode) -> None:
+        """Begin without names; the first readdir rewinds."""
+        self.inode: Final = inode
+        self.names: list[Name] = []
+        self._starts: list[int] = []
+        self._times: list[float] = []
+
+    def rewind(self, walk: Walk) -> None:
+        """Begin again."""
+        self.walk: Walk | None = walk
+        self.listing = walk.listing
+        self.names, self._starts, self._times = [], [], []
+
+    def add(self, names: Sequence[Name], as_of: float) -> None:
+        """Take the next names, and when they were asked for."""
+        self._starts.append(len(self.names))
+        self._times.append(as_of)
+        self.names.extend(names)
+
+    def as_of(self, place: int) -> float:
+        """When a name was asked for."""
+        return self._times[bisect_right(self._starts, place) - 1]
 
 
 class DirectoryOps:
@@ -46,7 +75,6 @@ class DirectoryOps:
         book: AttrBook,
         store: ObjectStore,
         saver: Saver,
-        gate: Gate,
         namespace: Namespace,
         now_ns: Clock,
     ) -> None:
@@ -57,7 +85,6 @@ class DirectoryOps:
         self._book = book
         self._store = store
         self._saver = saver
-        self._gate = gate
         self._namespace = namespace
         self._now_ns = now_ns
         self._handles: dict[int, DirHandle] = {}
@@ -69,12 +96,8 @@ class DirectoryOps:
         Raises:
             EntryExistsError: the name is taken.
         """
-        async with self._gate.changing(parent):
-            return await self._mkdir(parent, raw_name, owner)
-
-    async def _mkdir(self, parent: Inode, raw_name: bytes, owner: Owner) -> Inode:
-        name, found = await self._nodes.claim(parent, raw_name, EntryKind.DIRECTORY)
-        if found is not None:
+        name = check_name(raw_name)
+        if await self._nodes.find(parent, name) is not None:
             message = f"the name is taken in directory {parent.ino}"
             raise EntryExistsError(message)
         attrs = new_attrs(owner, parent, self._now_ns())
@@ -85,7 +108,8 @@ class DirectoryOps:
                 marker_key = self._namespace.marker_key(inode.path)
                 version = await self._store.put(marker_key, b"", self._saver.metadata_for(attrs, marker_key), Always())
                 self._saver.note_stored(inode, version, attrs)
-                parent.note_entries_changed(self._now_ns())
+                self._directories.note_made(parent, inode, version)
+                self.note_changed(parent)
             self._inodes.note_lookup(inode)
         except BaseException:
             self._inodes.unlink(inode)
@@ -93,6 +117,29 @@ class DirectoryOps:
         finally:
             self._inodes.unpin(inode)
         return inode
+
+    async def rmdir(self, inode: Inode) -> None:
+        """Remove an empty directory.
+
+        Raises:
+            NotDirectoryError: it is none.
+            NotEmptyError: it has entries, here or on the server.
+        """
+        inode.require_directory()
+        async with inode.lock:
+            unsaved = any(self._nodes.is_ours(child) for child in self._inodes.children_of(inode))
+            if unsaved or not await self._directories.is_empty(inode):
+                message = f"directory {inode.ino} is not empty"
+                raise NotEmptyError(message)
+            marker_key = self._namespace.marker_key(inode.path)
+            await self._store.delete(marker_key)
+            self._book.forget(marker_key)
+            self._directories.drop(inode)
+            parent = inode.parent
+            assert parent is not None, "the kernel does not remove the root"  # noqa: S101 - it answers EBUSY itself
+            self._directories.note_removed(parent, inode.name)
+            self.note_changed(parent)
+            self._inodes.unlink(inode)
 
     def opendir(self, inode: Inode) -> int:
         """Open a directory; listing it waits for the first readdir."""
@@ -103,43 +150,79 @@ class DirectoryOps:
         self._inodes.pin(inode)
         return fh
 
-    async def readdir(self, fh: int, offset: int) -> AsyncIterator[tuple[Inode, Entry, int]]:
-        """Go through a directory from an offset.
+    async def readdir(self, fh: int, offset: int, show: Show) -> None:
+        """Go through a directory from an offset, until show has enough.
 
-        Yields:
-            The inode (not counted as looked up), the entry, and the offset after it.
+        Args:
+            fh: from opendir.
+            offset: 0, or an offset that show was given.
+            show: gets an inode (not counted as looked up), its entry, and the offset after it; tells whether it wants more.
         """
         handle = self._handles.get(fh)
         if handle is None:
             message = f"no open directory has the handle {fh}"
             raise BadHandleError(message)
         if offset == 0:
-            handle.entries = await self._snapshot(handle.inode)
-        for place in range(offset, len(handle.entries)):
-            entry = handle.entries[place]
+            handle.rewind(self._directories.walk(handle.inode))
+        place = offset
+        while place < len(handle.names) or await self._turn_page(handle):
+            entry = self._entry(handle, place)
+            place += 1
+            if entry is None:
+                continue
             if self._nodes.needs_head(handle.inode, entry):
-                inode = await self._look_up(handle, place)
+                self._request_ahead(handle, place - 1)
+                inode = await self._nodes.find(handle.inode, entry.name)
             else:
-                inode = self._nodes.enter(handle.inode, entry)
-            if inode is not None:
-                yield inode, entry, place + 1
+                inode = self._nodes.enter(handle.inode, entry, handle.as_of(place - 1))
+            if inode is not None and not show(inode, entry, place):
+                return
 
     def releasedir(self, fh: int) -> None:
         """Drop a directory handle."""
         self._inodes.unpin(self._handles.pop(fh).inode)
 
-    async def _snapshot(self, inode: Inode) -> list[Entry]:
-        entries = dict(await self._directories.list_all(inode))
-        for child in self._inodes.children_of(inode):
-            if child.name not in entries and self._nodes.is_ours(child):
-                kind = EntryKind.DIRECTORY if child.attrs.is_dir else EntryKind.OBJECT
-                entries[child.name] = Entry(child.name, kind, None)
-        return list(entries.values())
+    def note_changed(self, inode: Inode) -> None:
+        """An entry came or went: the directory's times move, here only (it would cost a PUT for each file)."""
+        now_ns = self._now_ns()
+        inode.attrs = replace(inode.attrs, mtime_ns=now_ns, ctime_ns=now_ns)
 
-    async def _look_up(self, handle: DirHandle, place: int) -> Inode | None:
-        """Ask for an entry of unknown type, with the next ones of the kind already under way."""
-        ahead = handle.entries[place : place + HEADS_AHEAD]
+    async def _turn_page(self, handle: DirHandle) -> bool:
+        """Get more names; tells whether there are any."""
+        if handle.walk is None:
+            return False
+        before = len(handle.names)
+        while len(handle.names) == before and handle.walk is not None:
+            page = await handle.walk.next_page()
+            if page is not None:
+                handle.add(page.names, page.as_of)
+            else:
+                handle.add(self._new_names(handle), trio.current_time())
+                handle.walk = None
+        return len(handle.names) > before
+
+    def _new_names(self, handle: DirHandle) -> list[Name]:
+        """Names that no page of the endpoint's has: they were stored meanwhile, or are not yet."""
+        unsaved = [child.name for child in self._inodes.children_of(handle.inode) if self._is_new(child)]
+        return list(dict.fromkeys([*handle.listing.added, *(name for name in unsaved if handle.listing.get(name) is None)]))
+
+    def _is_new(self, child: Inode) -> bool:
+        return child.version is None and self._nodes.is_ours(child)
+
+    def _entry(self, handle: DirHandle, place: int) -> Entry | None:
+        """What a name of a handle is now; None: it was removed."""
+        name = handle.names[place]
+        entry = handle.listing.get(name)
+        if entry is not None:
+            return entry
+        child = self._inodes.child(handle.inode, name)
+        return Entry(name, EntryKind.OBJECT, None) if child is not None and self._is_new(child) else None
+
+    def _request_ahead(self, handle: DirHandle, place: int) -> None:
+        """Start the HEADs of the next entries of unknown type."""
+        ahead = (handle.listing.get(name) for name in handle.names[place : place + HEADS_AHEAD])
         self._book.request(
-            entry.version for entry in ahead if entry.version is not None and self._nodes.needs_head(handle.inode, entry)
+            entry.version.object_key
+            for entry in ahead
+            if entry is not None and entry.version is not None and self._nodes.needs_head(handle.inode, entry)
         )
-        return await self._nodes.find(handle.inode, handle.entries[place].name)

@@ -11,12 +11,13 @@ import trio
 
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import NoEntryError, ObjectMissingError
-from ssecfs.s3.types import ObjectVersion
+from ssecfs.s3.types import ObjectKey, ObjectVersion
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs
-from ssecfs.tree.directory import Directories, Entry, EntryKind
+from ssecfs.tree.directory import Directories, Presence
 from ssecfs.tree.inodes import Inode, InodeTable, Knowledge, Linkage, Saved
-from ssecfs.tree.names import Name, Namespace, check_name, join_path
+from ssecfs.tree.listing import Entry, EntryKind
+from ssecfs.tree.names import Name, Namespace, join_path
 
 LISTING_SUFFICES_FROM: Final = 4097
 """An object of that size or more is a regular file: symlink targets have at most 4096 bytes, FIFOs none."""
@@ -33,6 +34,20 @@ class Trust:
 
     ttl_s: float
     mounted_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen of a name on the server.
+
+    Attributes:
+        as_of: loop time at which it was asked for.
+    """
+
+    attrs: Attrs
+    version: ObjectVersion | None
+    as_of: float
+    knowledge: Knowledge
 
 
 class Nodes:
@@ -82,56 +97,26 @@ class Nodes:
         live = self._inodes.child(parent, name)
         if live is not None and self.is_trusted(live):
             return live
-        entry = await self._directories.find(parent, name)
+        if self._directories.seen(parent.path) is None:
+            found = await self._find_by_its_own_listing(parent, name)
+            if found is not None:
+                return found
+        is_object = live is not None and not live.attrs.is_dir
+        finding = await self._directories.find(parent, name, EntryKind.OBJECT if is_object else None)
         live = self._inodes.child(parent, name)
-        if live is not None and self.is_ours(live):
+        if live is not None and self.is_trusted(live):
             return live
-        if entry is None:
+        if finding.entry is None:
             if live is not None:
                 self._note_gone(live)
             return None
-        return await self._complete(parent, entry)
-
-    async def claim(self, parent: Inode, raw_name: bytes, kind: EntryKind) -> tuple[Name, Inode | None]:
-        """Check a name for something new or renamed in a directory, and find what has it now.
-
-        Raises:
-            NotADirError: parent is none.
-            NameTooLongError: the name, or the object key, would be too long.
-            BadRequestError: nothing can have that name.
-        """
-        parent.require_directory()
-        name = check_name(raw_name)
-        path = join_path(parent.path, name)
-        _ = self._namespace.marker_key(path) if kind is EntryKind.DIRECTORY else self._namespace.file_key(path)
-        return name, await self.find(parent, name)
-
-    async def refresh(self, inode: Inode) -> None:
-        """Look at a file's object again, because it is not the version that we took it for.
-
-        Raises:
-            NoEntryError: it is gone.
-        """
-        parent, version = inode.parent, inode.version
-        assert parent is not None, "files have a parent"  # noqa: S101 - the root is a directory
-        assert version is not None, "it was on the server"  # noqa: S101 - else nothing can have changed
-        self._book.forget(version.object_key)
-        try:
-            version, attrs = await self._book.load(version.object_key)
-        except ObjectMissingError as error:
-            self._note_gone(inode)
-            message = f"inode {inode.ino} was removed on the server"
-            raise NoEntryError(message) from error
-        self._place(parent, Entry(inode.name, EntryKind.OBJECT, version), attrs, version, Knowledge.FULL)
+        return await self._complete(parent, finding.entry, finding.as_of)
 
     async def load_root(self) -> None:
         """Take the attributes of the root from its marker, if it has one."""
-        try:
-            version, attrs = await self._book.load(self._namespace.marker_key(""))
-        except ObjectMissingError:
-            return
-        self._inodes.root.version = version
-        self._inodes.root.attrs = attrs
+        known = await self._book.load(self._namespace.marker_key(""))
+        self._inodes.root.version = known.version
+        self._inodes.root.attrs = known.attrs
 
     async def getattr(self, inode: Inode) -> Attrs:
         """The attributes of an inode, checked if they are older than the TTL.
@@ -156,20 +141,35 @@ class Nodes:
         """Tell whether the attributes may be used without asking."""
         if inode.parent is None or inode.linkage is Linkage.UNLINKED or self.is_ours(inode):
             return True
-        return inode.knowledge is Knowledge.FULL and trio.current_time() - inode.checked_at < self._trust.ttl_s
+        return inode.knowledge is Knowledge.FULL and self._is_recent(inode.checked_at)
 
-    def enter(self, parent: Inode, entry: Entry) -> Inode:
-        """The inode of a listed entry, from what is known without asking; for readdir."""
+    def valid_for_s(self, inode: Inode) -> float:
+        """How long the kernel may believe the attributes of an inode without asking again."""
+        if inode.parent is None or inode.linkage is Linkage.UNLINKED or self.is_ours(inode):
+            return self._trust.ttl_s
+        if inode.knowledge is Knowledge.LISTED:
+            return 0.0
+        return max(0.0, inode.checked_at + self._trust.ttl_s - trio.current_time())
+
+    def missing_for_s(self, parent: Inode) -> float:
+        """How long the kernel may believe that a name that was not found in a directory does not exist."""
+        return self._directories.trusted_until(parent) - trio.current_time()
+
+    def enter(self, parent: Inode, entry: Entry, as_of: float) -> Inode:
+        """The inode of an entry that was listed at as_of, from what is known without asking; for readdir."""
         live = self._inodes.child(parent, entry.name)
-        if live is not None and (self.is_trusted(live) or _is_current(live, entry)):
+        if live is not None and self.is_trusted(live):
             return live
         if entry.version is None:
-            attrs = live.attrs if live is not None else self._book.directory_defaults(self._trust.mounted_s)
-            return self._place(parent, entry, attrs, None, Knowledge.LISTED)
-        attrs_known = self._book.known(entry.version)
-        if attrs_known is not None:
-            return self._place(parent, entry, attrs_known, entry.version, Knowledge.FULL)
-        return self._place(parent, entry, self._book.file_defaults(entry.version), entry.version, Knowledge.LISTED)
+            return self._enter_directory(parent, entry, as_of)
+        if live is not None and _is_current(live, entry):
+            self._confirm(live, entry, as_of)
+            return live
+        attrs = self._book.known(entry.version)
+        if attrs is not None:
+            return self._place(parent, entry, Sight(attrs, entry.version, as_of, Knowledge.FULL))
+        guessed = self._book.file_defaults(entry.version)
+        return self._place(parent, entry, Sight(guessed, entry.version, as_of, Knowledge.LISTED))
 
     def needs_head(self, parent: Inode, entry: Entry) -> bool:
         """Tell whether even the type of a listed entry is unknown without a HEAD."""
@@ -180,80 +180,141 @@ class Nodes:
             return False
         return self._book.known(entry.version) is None
 
+    async def _find_by_its_own_listing(self, parent: Inode, name: Name) -> Inode | None:
+        """The inode of what was a directory before; None: that is not known, or it is none any more."""
+        path = join_path(parent.path, name)
+        if self._book.last_known(self._namespace.marker_key(path)) is None:
+            return None
+        presence = await self._directories.look(path)
+        if not presence.is_there:
+            self._book.forget(self._namespace.marker_key(path))
+            return None
+        return await self._place_directory(parent, Entry(name, EntryKind.DIRECTORY, None), presence)
+
     async def _check(self, inode: Inode) -> None:
         """Compare an inode with the server."""
         parent = inode.parent
         assert parent is not None, "the root is always trusted"  # noqa: S101 - see is_trusted
-        entry = await self._directories.find(parent, inode.name)
-        if self.is_ours(inode) or inode.linkage is Linkage.UNLINKED:
-            return
-        if entry is None:
-            self._note_gone(inode)
-            message = f"inode {inode.ino} was removed on the server"
-            raise NoEntryError(message)
-        if await self._complete(parent, entry) is not inode:
-            message = f"inode {inode.ino} was replaced on the server"
+        found = await self.find(parent, inode.name)
+        if found is not inode and not self.is_trusted(inode):
+            message = f"inode {inode.ino} was removed or replaced on the server"
             raise NoEntryError(message)
 
-    async def _complete(self, parent: Inode, entry: Entry) -> Inode | None:
+    async def _complete(self, parent: Inode, entry: Entry, as_of: float) -> Inode | None:
         """The inode of an entry with all its attributes; None: it vanished while we asked."""
         live = self._inodes.child(parent, entry.name)
         if live is not None and _is_current(live, entry):
-            self._confirm(live, entry)
+            self._confirm(live, entry, as_of)
             return live
         if entry.version is None:
             return await self._complete_directory(parent, entry)
         attrs = self._book.known(entry.version)
-        version = entry.version
-        if attrs is None:
-            self._request_neighbours(parent, entry)
-            try:
-                version, attrs = await self._book.load(entry.version.object_key)
-            except ObjectMissingError:
-                self._directories.note_removed(parent, entry.name)
-                return None
-        return self._place(parent, entry, attrs, version, Knowledge.FULL)
-
-    async def _complete_directory(self, parent: Inode, entry: Entry) -> Inode:
-        path = (f"{parent.path}/" if parent.path else "") + entry.name.decode()
+        if attrs is not None:
+            return self._place(parent, entry, Sight(attrs, entry.version, as_of, Knowledge.FULL))
+        self._look_ahead(parent, entry)
         try:
-            version, attrs = await self._book.load(self._namespace.marker_key(path))
+            known = await self._book.load(entry.version.object_key)
         except ObjectMissingError:
-            return self._place(parent, entry, self._book.directory_defaults(self._trust.mounted_s), None, Knowledge.FULL)
-        return self._place(parent, entry, attrs, version, Knowledge.FULL)
+            self._directories.note_removed(parent, entry.name)
+            return None
+        return self._place(parent, entry, Sight(known.attrs, known.version, known.as_of, Knowledge.FULL))
 
-    def _place(self, parent: Inode, entry: Entry, attrs: Attrs, version: ObjectVersion | None, knowledge: Knowledge) -> Inode:
-        """Put what the server shows into the table. Atomic."""
+    async def _complete_directory(self, parent: Inode, entry: Entry) -> Inode | None:
+        path = join_path(parent.path, entry.name)
+        marker_key = self._namespace.marker_key(path)
+        known = self._book.last_known(marker_key)
+        if known is None:
+            self._look_ahead(parent, entry)
+            known = await self._book.load(marker_key)
+        if self._is_recent(known.as_of):
+            return self._place(parent, entry, Sight(known.attrs, known.version, known.as_of, Knowledge.FULL))
+        presence = self._directories.seen(path)
+        if presence is None:
+            self._look_ahead(parent, entry)
+            presence = await self._directories.look(path)
+        if not presence.is_there:
+            self._book.forget(marker_key)
+            self._directories.note_removed(parent, entry.name)
+            return None
+        return await self._place_directory(parent, entry, presence)
+
+    async def _place_directory(self, parent: Inode, entry: Entry, presence: Presence) -> Inode:
+        """The inode of a directory of which its own listing was seen."""
+        marker_key = self._namespace.marker_key(join_path(parent.path, entry.name))
+        known = self._book.last_known(marker_key)
+        as_of = presence.as_of
+        if known is None or not _same_version(known.version, presence.marker):
+            if presence.marker is None:
+                known = self._book.note_no_marker(marker_key, as_of)
+            else:
+                known = await self._book.load(marker_key)
+                as_of = known.as_of
+        return self._place(parent, entry, Sight(known.attrs, known.version, as_of, Knowledge.FULL))
+
+    def _enter_directory(self, parent: Inode, entry: Entry, as_of: float) -> Inode:
+        path = join_path(parent.path, entry.name)
+        known = self._book.last_known(self._namespace.marker_key(path))
+        if known is None:
+            return self._place(parent, entry, Sight(self._book.directory_defaults(), None, as_of, Knowledge.LISTED))
+        if self._is_recent(known.as_of):
+            return self._place(parent, entry, Sight(known.attrs, known.version, known.as_of, Knowledge.FULL))
+        presence = self._directories.seen(path)
+        if presence is not None and _same_version(known.version, presence.marker):
+            return self._place(parent, entry, Sight(known.attrs, known.version, presence.as_of, Knowledge.FULL))
+        return self._place(parent, entry, Sight(known.attrs, known.version, as_of, Knowledge.LISTED))
+
+    def _is_recent(self, as_of: float) -> bool:
+        return trio.current_time() - as_of < self._trust.ttl_s
+
+    def _place(self, parent: Inode, entry: Entry, sight: "Sight") -> Inode:
+        """Put what the server shows into the table, unless we know better. Atomic."""
         live = self._inodes.child(parent, entry.name)
-        if live is not None and self.is_ours(live):
+        if live is not None and (self.is_ours(live) or (live.checked_at > sight.as_of and live.knowledge is Knowledge.FULL)):
             return live
-        if live is not None and live.attrs.is_dir != attrs.is_dir:
+        if live is not None and live.attrs.is_dir != sight.attrs.is_dir:
             self._note_gone(live)
             live = None
         if live is None:
-            live = self._inodes.add(parent, entry.name, attrs, version)
-        elif not _same_version(live.version, version):
+            live = self._inodes.add(parent, entry.name, sight.attrs, sight.version)
+        elif not _same_version(live.version, sight.version):
             open_file = self._open_files.peek(live.ino)
-            if open_file is not None and version is not None:
-                open_file.rebase(version)
-            live.attrs, live.version = attrs, version
-        elif knowledge is Knowledge.FULL and live.knowledge is Knowledge.LISTED:
-            live.attrs = attrs
-        live.knowledge = knowledge
-        live.checked_at = trio.current_time()
+            if open_file is not None and sight.version is not None:
+                open_file.rebase(sight.version)
+            live.attrs, live.version = sight.attrs, sight.version
+        elif sight.knowledge is Knowledge.LISTED and live.knowledge is Knowledge.FULL:
+            return live
+        elif sight.knowledge is Knowledge.FULL and live.knowledge is Knowledge.LISTED:
+            live.attrs = sight.attrs
+        live.knowledge = sight.knowledge
+        live.checked_at = sight.as_of
         return live
 
-    def _confirm(self, inode: Inode, entry: Entry) -> None:
-        inode.checked_at = trio.current_time()
+    def _confirm(self, inode: Inode, entry: Entry, as_of: float) -> None:
+        inode.checked_at = max(inode.checked_at, as_of)
         if inode.version is not None and entry.version is not None:
             inode.version = inode.version.confirmed_by(entry.version)
 
-    def _request_neighbours(self, parent: Inode, entry: Entry) -> None:
-        """Start the HEADs that a program which goes through the directory will want next."""
-        self._book.request(self._directories.neighbours(parent, entry.name))
+    def _look_ahead(self, parent: Inode, entry: Entry) -> None:
+        """Start the requests that a program which goes through the directory will want next."""
+        heads: list[ObjectKey] = []
+        looks: list[str] = []
+        for ahead in self._directories.neighbours(parent, entry.name):
+            if ahead.version is not None:
+                if self._book.known(ahead.version) is None:
+                    heads.append(ahead.version.object_key)
+                continue
+            path = join_path(parent.path, ahead.name)
+            known = self._book.last_known(self._namespace.marker_key(path))
+            if known is None:
+                heads.append(self._namespace.marker_key(path))
+            elif not self._is_recent(known.as_of):
+                looks.append(path)
+        self._book.request(heads)
+        self._directories.look_soon(looks)
 
     def _note_gone(self, inode: Inode) -> None:
-        self._directories.drop(inode)
+        if inode.attrs.is_dir:
+            self._directories.drop_tree(inode)
         self._inodes.unlink(inode)
 
 

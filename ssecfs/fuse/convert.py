@@ -9,7 +9,7 @@ from typing import Final
 import pyfuse3
 
 from ssecfs.fs.attributes import AttrChange
-from ssecfs.tree.inodes import Inode, Knowledge, Linkage
+from ssecfs.tree.inodes import Inode, Linkage
 
 SECTOR: Final = 512
 """Unit of st_blocks, whatever the block size."""
@@ -20,10 +20,9 @@ PREFERRED_IO: Final = 128 << 10
 DIRECTORY_BYTES: Final = 4096
 
 
-def entry_attributes(inode: Inode, ttl_s: float) -> pyfuse3.EntryAttributes:
-    """The reply that describes an inode; the kernel may keep it for ttl_s, unless only a listing is known."""
+def entry_attributes(inode: Inode, timeout_s: float) -> pyfuse3.EntryAttributes:
+    """The reply that describes an inode; the kernel may keep it for timeout_s."""
     attrs = inode.attrs
-    timeout_s = ttl_s if inode.knowledge is Knowledge.FULL else 0.0
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = pyfuse3.InodeT(inode.ino)
     entry.generation = 0
@@ -43,11 +42,11 @@ def entry_attributes(inode: Inode, ttl_s: float) -> pyfuse3.EntryAttributes:
     return entry
 
 
-def missing_entry(ttl_s: float) -> pyfuse3.EntryAttributes:
-    """The reply that lets the kernel remember for ttl_s that a name does not exist."""
+def missing_entry(timeout_s: float) -> pyfuse3.EntryAttributes:
+    """The reply that lets the kernel remember for timeout_s that a name does not exist."""
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = pyfuse3.InodeT(0)
-    entry.entry_timeout = ttl_s
+    entry.entry_timeout = timeout_s
     return entry
 
 

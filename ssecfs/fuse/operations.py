@@ -7,21 +7,21 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import pyfuse3
 
 from ssecfs.errors import BadRequestError, NotPermittedError
 from ssecfs.fs.attributes import Attributes
 from ssecfs.fs.directories import DirectoryOps
-from ssecfs.fs.entries import Entries
+from ssecfs.fs.entries import Entries, Replace
 from ssecfs.fs.files import Content, Existing, Files, Owner, Pages
 from ssecfs.fs.nodes import Nodes
-from ssecfs.fs.removal import Removal
-from ssecfs.fs.renames import Renames, Replace
 from ssecfs.fs.statfs import Room, measure_room
 from ssecfs.fuse.boundary import replies
 from ssecfs.fuse.convert import attr_change, entry_attributes, missing_entry
 from ssecfs.tree.inodes import Inode, InodeTable
+from ssecfs.tree.listing import Entry
 from ssecfs.tree.names import Name
 
 
@@ -34,9 +34,11 @@ class Filesystem:
     files: Files
     directories: DirectoryOps
     entries: Entries
-    removal: Removal
-    renames: Renames
     attributes: Attributes
+
+
+LONGEST_S: Final = 1e9
+"""As for ever as the kernel can count."""
 
 
 class Operations(pyfuse3.Operations):
@@ -46,18 +48,20 @@ class Operations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, filesystem: Filesystem, ttl_s: float) -> None:
-        """Take the floor below; ttl_s is how long the kernel may believe names and attributes."""
+    def __init__(self, filesystem: Filesystem) -> None:
+        """Take the floor below."""
         super().__init__()
         self._fs = filesystem
-        self._ttl_s = min(ttl_s, 1e9)
 
     def _reply(self, inode: Inode) -> pyfuse3.EntryAttributes:
         self._fs.inodes.note_lookup(inode)
         return self._describe(inode)
 
     def _describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
-        return entry_attributes(inode, self._ttl_s)
+        return entry_attributes(inode, min(self._fs.nodes.valid_for_s(inode), LONGEST_S))
+
+    def _missing(self, parent_ino: int) -> pyfuse3.EntryAttributes:
+        return missing_entry(min(self._fs.nodes.missing_for_s(self._fs.nodes.get(parent_ino)), LONGEST_S))
 
     @replies
     async def lookup(
@@ -65,7 +69,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Find a name."""
         inode = await self._fs.nodes.find(self._fs.nodes.get(parent_inode), Name(name))
-        return missing_entry(self._ttl_s) if inode is None else self._reply(inode)
+        return self._missing(parent_inode) if inode is None else self._reply(inode)
 
     @replies
     async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
@@ -123,12 +127,12 @@ class Operations(pyfuse3.Operations):
     @replies
     async def unlink(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
         """Remove a file."""
-        await self._fs.removal.unlink(await self._child(parent_inode, name))
+        await self._fs.entries.unlink(await self._child(parent_inode, name))
 
     @replies
     async def rmdir(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
         """Remove a directory."""
-        await self._fs.removal.rmdir(await self._child(parent_inode, name))
+        await self._fs.directories.rmdir(await self._child(parent_inode, name))
 
     @replies
     async def symlink(
@@ -159,7 +163,7 @@ class Operations(pyfuse3.Operations):
             raise BadRequestError(message)
         inode = await self._child(parent_inode_old, name_old)
         may_replace = Replace.NO if flags else Replace.YES
-        await self._fs.renames.rename(inode, self._fs.nodes.get(parent_inode_new), name_new, may_replace)
+        await self._fs.entries.rename(inode, self._fs.nodes.get(parent_inode_new), name_new, may_replace)
 
     @replies
     async def link(
@@ -229,12 +233,15 @@ class Operations(pyfuse3.Operations):
     @replies
     async def readdir(self, fh: pyfuse3.FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """List, until the reply is full."""
-        async for inode, entry, next_id in self._fs.directories.readdir(fh, start_id):
-            name = pyfuse3.FileNameT(entry.name)
-            if not pyfuse3.readdir_reply(token, name, self._describe(inode), next_id):
-                self._fs.inodes.release_unused(inode)
-                break
-            self._fs.inodes.note_lookup(inode)
+
+        def show(inode: Inode, entry: Entry, next_id: int) -> bool:
+            if pyfuse3.readdir_reply(token, pyfuse3.FileNameT(entry.name), self._describe(inode), next_id):
+                self._fs.inodes.note_lookup(inode)
+                return True
+            self._fs.inodes.release_unused(inode)
+            return False
+
+        await self._fs.directories.readdir(fh, start_id, show)
 
     @replies
     async def releasedir(self, fh: pyfuse3.FileHandleT) -> None:

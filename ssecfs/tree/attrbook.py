@@ -1,6 +1,7 @@
 """Known attributes by object version, and the HEAD requests that make them known.
 
-What lives here: the memory of attributes. What does not: inodes (``inodes``), listings (``directory``). Imported by ``fs``.
+What lives here: the memory of attributes. What does not: where they are kept over remounts (``attrshelf``), inodes
+(``inodes``), listings (``directory``). Imported by ``fs``.
 
 Attributes belong to a version: as long as listings show that version, no HEAD is needed. HEADs run many at once, one an object.
 """
@@ -15,12 +16,31 @@ import trio
 from ssecfs.errors import ObjectMissingError
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ObjectInfo, ObjectKey, ObjectVersion
-from ssecfs.tree.attrs import Attrs, Defaults, parse_attrs
+from ssecfs.tree.attrs import Attrs, Defaults, format_metadata, parse_attrs
+from ssecfs.tree.attrshelf import AttrShelf, Record
+from ssecfs.tree.names import SEPARATOR
 
-MAX_KNOWN: Final = 100_000
-"""Entries kept, about 60 MB at most."""
+MAX_IN_MEMORY: Final = 20_000
+"""Objects whose attributes are kept in memory, about 20 MB; those of many more are on the shelf."""
 
 HEADS_AT_ONCE: Final = 64
+
+
+NEVER: Final = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an object.
+
+    Attributes:
+        version: that the attributes belong to; None: a directory without a marker.
+        as_of: loop time at which the endpoint told; NEVER: in the life of another mount.
+    """
+
+    version: ObjectVersion | None
+    attrs: Attrs
+    as_of: float
 
 
 class AttrBook:
@@ -29,78 +49,116 @@ class AttrBook:
     Owns: the map from object key to version and attributes, and the HEADs in progress. Lifetime: the mount's.
     """
 
-    def __init__(self, store: ObjectStore, defaults: Defaults, seal_key: bytes, nursery: trio.Nursery) -> None:
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        shelf: AttrShelf,
+        defaults: Defaults,
+        seal_key: bytes,
+        mounted_s: int,
+        nursery: trio.Nursery,
+    ) -> None:
         """Take the collaborators.
 
         Args:
             store: where to ask.
+            shelf: where attributes are kept over remounts.
             defaults: attributes of objects that carry none.
-            seal_key: checks the HMAC over attributes.
+            seal_key: for the HMAC over attributes.
+            mounted_s: the time of directories that have no marker, seconds since the epoch.
             nursery: the mount's; HEADs run there, so that an interrupted program does not end one that another waits for.
         """
         self._store = store
+        self._shelf = shelf
         self._defaults = defaults
         self._seal_key = seal_key
         self._nursery = nursery
-        self._known: OrderedDict[ObjectKey, tuple[ObjectVersion, Attrs]] = OrderedDict()
+        self._no_marker = defaults.for_directory(mounted_s)
+        self._known: OrderedDict[ObjectKey, Known] = OrderedDict()
         self._running: dict[ObjectKey, _Flight] = {}
         self._limit = trio.CapacityLimiter(HEADS_AT_ONCE)
 
     def known(self, version: ObjectVersion) -> Attrs | None:
-        """The attributes of a version, if they are known; costs nothing."""
-        found = self._known.get(version.object_key)
-        if found is None or not found[0].is_same(version):
+        """The attributes of a version, if they are known; costs no request."""
+        found = self.last_known(version.object_key)
+        if found is None or found.version is None or not found.version.is_same(version):
             return None
-        self._known.move_to_end(version.object_key)
-        return found[1]
+        if found.version.is_estimated and not version.is_estimated:
+            # From now on only this exact time counts: a copy by somebody else might keep size and ETag.
+            self.note(version, found.attrs)
+        return found.attrs
+
+    def last_known(self, object_key: ObjectKey) -> Known | None:
+        """What was last known of an object, true by now or not; None: nothing."""
+        found = self._known.get(object_key)
+        if found is not None:
+            self._known.move_to_end(object_key)
+            return found
+        record = self._shelf.load(object_key)
+        if record is None:
+            return None
+        if record.version is None:
+            return self._keep(object_key, Known(None, self._no_marker, NEVER))
+        info = ObjectInfo(record.version, record.metadata, key_md5=None)
+        attrs = parse_attrs(info, self._defaults, self._seal_key)
+        return self._keep(object_key, Known(record.version, attrs, NEVER))
 
     def note(self, version: ObjectVersion, attrs: Attrs) -> None:
-        """Remember attributes that we stored or saw."""
-        self._known[version.object_key] = (version, attrs)
-        self._known.move_to_end(version.object_key)
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+        """Remember attributes that we stored."""
+        metadata = format_metadata(attrs, version.object_key, self._seal_key)
+        self._keep(version.object_key, Known(version, attrs, trio.current_time()))
+        self._shelf.store(version.object_key, Record(version, metadata))
+
+    def note_info(self, info: ObjectInfo, as_of: float) -> Known:
+        """Remember what HEAD or GET told; as_of: loop time at which it was asked."""
+        attrs = parse_attrs(info, self._defaults, self._seal_key)
+        self._shelf.store(info.version.object_key, Record(info.version, info.metadata))
+        return self._keep(info.version.object_key, Known(info.version, attrs, as_of))
+
+    def note_no_marker(self, marker_key: ObjectKey, as_of: float) -> Known:
+        """Remember that a directory has no marker; as_of: loop time at which the endpoint was asked."""
+        self._shelf.store(marker_key, Record(None, {}))
+        return self._keep(marker_key, Known(None, self._no_marker, as_of))
 
     def forget(self, object_key: ObjectKey) -> None:
         """Drop what is known of an object that is gone."""
         self._known.pop(object_key, None)
+        self._shelf.drop(object_key)
 
-    def note_info(self, info: ObjectInfo) -> Attrs:
-        """Remember what HEAD or GET told, and give the attributes."""
-        attrs = parse_attrs(info, self._defaults, self._seal_key)
-        self.note(info.version, attrs)
-        return attrs
-
-    async def load(self, object_key: ObjectKey) -> tuple[ObjectVersion, Attrs]:
+    async def load(self, object_key: ObjectKey) -> Known:
         """Ask for an object with HEAD, or wait for one that is under way.
 
         Raises:
-            ObjectMissingError: there is no such object.
+            ObjectMissingError: there is no such object, and it is no directory's marker.
             StoreError: the endpoint could not tell.
         """
         flight = self._start(object_key)
         await flight.done.wait()
         if flight.error is not None:
             raise flight.error
-        found = self._known.get(object_key)
-        if found is None:  # pushed out at once by others: a very small book or a very large directory
-            info = await self._store.head(object_key)
-            return info.version, self.note_info(info)
-        return found
+        assert flight.found is not None, "done without error means found"  # noqa: S101 - see _head
+        return flight.found
 
-    def request(self, versions: Iterable[ObjectVersion]) -> None:
-        """Start HEADs for those of the versions whose attributes are not known, without waiting."""
-        for version in versions:
-            if self.known(version) is None:
-                self._start(version.object_key)
+    def request(self, object_keys: Iterable[ObjectKey]) -> None:
+        """Start HEADs without waiting."""
+        for object_key in object_keys:
+            self._start(object_key)
 
-    def directory_defaults(self, modified_s: int) -> Attrs:
+    def directory_defaults(self) -> Attrs:
         """The attributes of a directory that has no marker."""
-        return self._defaults.for_directory(modified_s)
+        return self._no_marker
 
     def file_defaults(self, version: ObjectVersion) -> Attrs:
         """The attributes of a file of which only the listing is known."""
         return self._defaults.for_file(version.size, version.modified_s)
+
+    def _keep(self, object_key: ObjectKey, known: Known) -> Known:
+        self._known[object_key] = known
+        self._known.move_to_end(object_key)
+        if len(self._known) > MAX_IN_MEMORY:
+            self._known.popitem(last=False)
+        return known
 
     def _start(self, object_key: ObjectKey) -> "_Flight":
         flight = self._running.get(object_key)
@@ -110,13 +168,18 @@ class AttrBook:
         return flight
 
     async def _head(self, object_key: ObjectKey, flight: "_Flight") -> None:
+        as_of = trio.current_time()
         try:
             async with self._limit:
+                as_of = trio.current_time()
                 info = await self._store.head(object_key)
-            self.note_info(info)
+            flight.found = self.note_info(info, as_of)
         except ObjectMissingError as error:
-            self.forget(object_key)
-            flight.error = error
+            if object_key.endswith(SEPARATOR):
+                flight.found = self.note_no_marker(object_key, as_of)
+            else:
+                self.forget(object_key)
+                flight.error = error
         except Exception as error:  # noqa: BLE001 - handed to whoever waits, whose boundary deals with it
             flight.error = error
         finally:
@@ -126,7 +189,8 @@ class AttrBook:
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """One HEAD under way, for all who wait for it."""
+    """One HEAD under way, for all who wait for it; found or error is set when done is."""
 
     done: trio.Event = field(default_factory=trio.Event)
+    found: Known | None = None
     error: Exception | None = None

@@ -1,148 +1,154 @@
-"""What is in a directory: listings, trusted for a while, with our own changes applied to them.
+"""Listings of directories, trusted for a while: fetched when they are needed, kept, dropped.
 
-What lives here: which names exist and what kind of thing they are. What does not: their attributes (``attrbook``), inodes
-(``inodes``). Imported by ``fs``.
+What lives here: which names exist and what kind of thing they are. What does not: one listing (``listing``), attributes
+(``attrbook``), inodes (``inodes``). Imported by ``fs``.
 
-One listing answers for every name of its directory, present or not, until its time is up. A directory of more than one page is
-listed in full only for readdir; single names in it are asked for one by one.
+One listing answers for every name of its directory, present or not, and for the directory itself, until its time is up. A
+directory of more than one page is listed in full only for readdir; single names in it are asked for one by one.
 """
 
-import math
-from bisect import bisect_right
+import logging
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import trio
 
 from ssecfs.errors import ObjectMissingError
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import ListPage, ObjectVersion
+from ssecfs.s3.types import ObjectVersion
 from ssecfs.tasks import open_tasks
+from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.inodes import Inode
-from ssecfs.tree.names import FOLDER_SUFFIX, OWN_FOLDER, SEPARATOR, Name, Namespace, join_path, parse_component
+from ssecfs.tree.listing import FULL_PAGE, Entry, EntryKind, Listing, PageOfNames
+from ssecfs.tree.names import OWN_FOLDER, SEPARATOR, Name, Namespace, join_path
 
-MAX_KEPT_ENTRIES: Final = 400_000
-"""Bound on the entries of all kept listings, about 100 MB."""
+LOGGER: Final = logging.getLogger(__name__)
 
+MAX_KEPT_ENTRIES: Final = 250_000
+"""Bound on the entries of all kept listings, about 50 MB."""
 
-FIRST_LOOK_AHEAD: Final = 8
-LAST_LOOK_AHEAD: Final = 256
-"""Bounds on the HEADs that are started before they are asked for."""
+ENTRIES_PER_LISTING: Final = 5
+"""What a listing itself counts for, so that empty ones are bounded too."""
 
+MAX_LARGE: Final = 10_000
+"""Directories of which only that they are large is remembered."""
 
-class EntryKind(Enum):
-    """What a name is."""
-
-    OBJECT = "object"
-    """A file, symlink, FIFO or socket: one object."""
-    DIRECTORY = "directory"
+LOOKED_AT: Final = 100
+"""Names asked for of a directory that is looked at in advance: small ones are listed by that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One name of a directory.
+class Finding:
+    """What a name is.
 
     Attributes:
-        version: of the object; None for a directory.
+        entry: None: there is no such name.
+        as_of: loop time at which the endpoint was asked.
     """
 
-    name: Name
-    kind: EntryKind
-    version: ObjectVersion | None
+    entry: Entry | None
+    as_of: float
 
 
-@dataclass(slots=True)
-class Listing:
-    """What one directory held at a moment, and what we changed since.
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Whether a directory is there.
 
     Attributes:
-        marker: version of the directory's own marker; None: it has none.
-        covered_key: up to this object key the listing is complete; None: all of it is.
+        marker: version of its marker; None: it has none.
+        as_of: loop time at which the endpoint was asked.
     """
 
-    entries: dict[Name, Entry] = field(default_factory=dict)
-    marker: ObjectVersion | None = None
-    covered_key: str | None = None
-    fetched_at: float = -math.inf
-    _order: list[Name] = field(default_factory=list)
-    _last_place: float = -math.inf
-    _window: int = 0
-
-    def answers_for(self, object_key: str) -> bool:
-        """Tell whether a name that is not in entries is known not to exist, as object or as directory."""
-        if self.covered_key is None:
-            return True
-        return (object_key + SEPARATOR).encode() < self.covered_key.encode()
-
-    def look_ahead(self, name: Name) -> list[ObjectVersion]:
-        """Take note that name was looked up; the objects that are likely next.
-
-        A single look-up asks for nothing more. From the second in order on, the window doubles.
-        """
-        if len(self._order) != len(self.entries):
-            self._order = sorted(self.entries)
-        place = bisect_right(self._order, name)
-        is_next = self._last_place < place <= self._last_place + max(self._window, FIRST_LOOK_AHEAD)
-        self._window = min(max(self._window * 2, FIRST_LOOK_AHEAD), LAST_LOOK_AHEAD) if is_next else 0
-        self._last_place = place
-        found = (self.entries[other].version for other in self._order[place : place + self._window] if other in self.entries)
-        return [version for version in found if version is not None]
-
-
-class Pages(Enum):
-    """How much of a directory to list."""
-
-    FIRST = "first"
-    ALL = "all"
+    is_there: bool
+    marker: ObjectVersion | None
+    as_of: float
 
 
 class Directories:
-    """Listings of directories.
+    """Listings of directories by path.
 
-    Owns: kept listings, listings in progress, the changes made during those. Lifetime: the mount's.
+    Owns: kept listings, pages under way, the changes made during those. Lifetime: the mount's.
     """
 
-    def __init__(self, store: ObjectStore, namespace: Namespace, ttl_s: float) -> None:
+    def __init__(
+        self, *, store: ObjectStore, book: AttrBook, namespace: Namespace, ttl_s: float, nursery: trio.Nursery
+    ) -> None:
         """Take the collaborators.
 
         Args:
             store: where to list.
+            book: takes note of attributes that are seen on the way.
             namespace: object keys of paths.
             ttl_s: how long a listing is trusted; may be infinite.
+            nursery: the mount's, for looks in advance.
         """
         self._store = store
+        self._book = book
         self._namespace = namespace
         self._ttl_s = ttl_s
-        self._kept: OrderedDict[int, Listing] = OrderedDict()
+        self._nursery = nursery
+        self._kept: OrderedDict[str, Listing] = OrderedDict()
         self._kept_entries = 0
-        self._running: dict[int, trio.Event] = {}
-        self._edits: dict[int, list[tuple[Name, Entry | None]]] = {}
+        self._large: OrderedDict[str, None] = OrderedDict()
+        self._under_way: dict[Listing, _PageUnderWay] = {}
 
-    async def find(self, inode: Inode, name: Name) -> Entry | None:
-        """Say what a name in a directory is; None: there is no such name.
+    async def find(self, inode: Inode, name: Name, likely: EntryKind | None = None) -> Finding:
+        """Say what a name in a directory is.
+
+        Args:
+            inode: the directory.
+            name: in it.
+            likely: what it was before; spares a question where it still is.
 
         Raises:
             StoreError: the endpoint could not tell.
         """
-        listing = self.fresh(inode)
-        if listing is None and not self._is_large(inode):
-            listing = await self._list(inode, Pages.FIRST)
-        if listing is not None:
-            if name in listing.entries:
-                return listing.entries[name]
-            if listing.answers_for(self._namespace.file_key(join_path(inode.path, name))):
-                return None
-        return await self._ask_for(inode, name)
+        path = inode.path
+        object_key = self._namespace.file_key(join_path(path, name))
+        listing = self._fresh(path)
+        if listing is None and not self._is_large(path):
+            listing = self._begin(path)
+        while listing is not None:
+            entry = listing.get(name)
+            if entry is not None or listing.answers_for(object_key):
+                return Finding(entry, listing.began_at)
+            if listing.is_large:
+                break
+            await self.extend(path, listing)
+        return await self._ask_for(join_path(path, name), name, likely)
 
-    async def list_all(self, inode: Inode) -> Mapping[Name, Entry]:
-        """Every entry of a directory, from a trusted complete listing or a new one."""
-        listing = self.fresh(inode)
-        if listing is None or listing.covered_key is not None:
-            listing = await self._list(inode, Pages.ALL)
-        return listing.entries
+    async def look(self, path: str, max_keys: int = FULL_PAGE) -> Presence:
+        """Say whether a directory is there, by its own listing, which answers for what is in it as well.
+
+        Raises:
+            StoreError: the endpoint could not tell.
+        """
+        listing = self._fresh(path)
+        if listing is None and self._is_large(path):
+            return await self._look_for_marker(path)
+        if listing is None:
+            listing = self._begin(path)
+        while not listing.pages:
+            await self.extend(path, listing, max_keys)
+        return _presence(listing)
+
+    def look_soon(self, paths: Iterable[str]) -> None:
+        """Begin to look at directories of which there is no trusted listing, without waiting."""
+        for path in paths:
+            if self._fresh(path) is None:
+                self._nursery.start_soon(self._look_ahead, path, name="look")
+
+    def seen(self, path: str) -> Presence | None:
+        """As look, from a trusted listing only; None: there is none."""
+        listing = self._fresh(path)
+        return None if listing is None or not listing.pages else _presence(listing)
+
+    def walk(self, inode: Inode) -> "Walk":
+        """Go through a directory page by page, from a trusted listing as far as that goes, then as the endpoint tells it."""
+        path = inode.path
+        return Walk(self, path, self._fresh(path) or self._begin(path))
 
     async def is_empty(self, inode: Inode) -> bool:
         """Ask the endpoint, never a kept listing, whether a directory has no entry but its own marker."""
@@ -150,146 +156,210 @@ class Directories:
         page = await self._store.list_page(prefix, SEPARATOR, None, max_keys=2)
         return not page.common_prefixes and all(version.object_key == prefix for version in page.objects)
 
-    def fresh(self, inode: Inode) -> Listing | None:
-        """The kept listing, if it is still to be trusted."""
-        listing = self._kept.get(inode.ino)
-        if listing is None or trio.current_time() - listing.fetched_at >= self._ttl_s:
-            return None
-        self._kept.move_to_end(inode.ino)
-        return listing
-
     def knows_absent(self, inode: Inode, name: Name) -> bool:
         """Tell whether a trusted listing of a directory says that a name is not there."""
-        listing = self.fresh(inode)
-        if listing is None or name in listing.entries:
+        path = inode.path
+        listing = self._fresh(path)
+        if listing is None or listing.get(name) is not None:
             return False
-        return listing.answers_for(self._namespace.file_key(join_path(inode.path, name)))
+        return listing.answers_for(self._namespace.file_key(join_path(path, name)))
 
-    def neighbours(self, inode: Inode, name: Name) -> list[ObjectVersion]:
-        """Objects that come after a name in the kept listing, when names are being looked up in order; else none."""
-        listing = self._kept.get(inode.ino)
-        if listing is None:
-            return []
-        return listing.look_ahead(name)
+    def trusted_until(self, inode: Inode) -> float:
+        """Loop time until which it is trusted that a name which was just not found in a directory is not there."""
+        listing = self._fresh(inode.path)
+        return (trio.current_time() if listing is None else listing.began_at) + self._ttl_s
+
+    def neighbours(self, inode: Inode, name: Name) -> list[Entry]:
+        """The entries that come after a name in the kept listing, when names are being looked up in order; else none."""
+        listing = self._kept.get(inode.path)
+        return [] if listing is None else listing.look_ahead(name)
 
     def note_entry(self, inode: Inode, entry: Entry) -> None:
-        """Put an entry that we made or changed on the server into the listing, also into one in progress."""
-        self._edit(inode, entry.name, entry)
+        """Put an entry that we made or changed on the server into the listing, also into one under way."""
+        self._edit(inode.path, entry.name, entry)
 
     def note_removed(self, inode: Inode, name: Name) -> None:
-        """Take an entry that we removed on the server out of the listing, also of one in progress."""
-        self._edit(inode, name, None)
+        """Take an entry that we removed on the server out of the listing, also of one under way."""
+        self._edit(inode.path, name, None)
+
+    def note_marker(self, inode: Inode, marker: ObjectVersion) -> None:
+        """Put the marker of a directory that we stored into its listing, also into one under way."""
+        listing = self._kept.get(inode.path)
+        if listing is not None:
+            listing.marker = marker
+            if listing in self._under_way:
+                self._under_way[listing].marker = marker
+
+    def note_made(self, parent: Inode, inode: Inode, marker: ObjectVersion) -> None:
+        """A directory that we made is empty: known as long as its parent's listing, which said that it was not there."""
+        known = self._fresh(parent.path)
+        if known is not None:
+            path = inode.path
+            listing = Listing(self._namespace.listing_prefix(path), known.began_at)
+            listing.take_nothing(marker)
+            self._keep(path, listing)
 
     def drop(self, inode: Inode) -> None:
         """Trust no kept listing of a directory any more."""
-        listing = self._kept.pop(inode.ino, None)
-        if listing is not None:
-            self._kept_entries -= len(listing.entries)
+        self._drop(inode.path)
 
-    def _is_large(self, inode: Inode) -> bool:
-        listing = self._kept.get(inode.ino)
-        return listing is not None and listing.covered_key is not None
+    def drop_tree(self, inode: Inode) -> None:
+        """Trust no kept listing of a directory any more, nor of those below it."""
+        below = inode.path + SEPARATOR
+        self._drop(inode.path)
+        for path in [path for path in self._kept if path.startswith(below)]:
+            self._drop(path)
 
-    def _edit(self, inode: Inode, name: Name, entry: Entry | None) -> None:
-        listing = self._kept.get(inode.ino)
-        if listing is not None:
-            self._kept_entries -= len(listing.entries)
-            _apply(listing, name, entry)
-            self._kept_entries += len(listing.entries)
-        if inode.ino in self._edits:
-            self._edits[inode.ino].append((name, entry))
+    def _fresh(self, path: str) -> Listing | None:
+        """The kept listing, if it is still to be trusted."""
+        listing = self._kept.get(path)
+        if listing is None or trio.current_time() - listing.began_at >= self._ttl_s:
+            return None
+        self._kept.move_to_end(path)
+        return listing
 
-    async def _list(self, inode: Inode, pages: Pages) -> Listing:
-        """List a directory; whoever comes meanwhile waits for the same answer."""
-        while (running := self._running.get(inode.ino)) is not None:
-            await running.wait()
-            listing = self._kept.get(inode.ino)
-            if listing is not None and (pages is Pages.FIRST or listing.covered_key is None):
-                return listing
-        event = self._running[inode.ino] = trio.Event()
-        self._edits[inode.ino] = []
+    def _is_large(self, path: str) -> bool:
+        listing = self._kept.get(path)
+        return path in self._large if listing is None else listing.is_large
+
+    def _begin(self, path: str) -> Listing:
+        """Begin a new listing; its first page is still to be fetched."""
+        listing = Listing(self._namespace.listing_prefix(path), trio.current_time())
+        self._keep(path, listing)
+        return listing
+
+    async def extend(self, path: str, listing: Listing, max_keys: int = FULL_PAGE) -> None:
+        """Fetch one more page, or wait for the one that somebody else is fetching; callers look again what is here."""
+        others = self._under_way.get(listing)
+        if others is not None:
+            await others.done.wait()
+            return
+        under_way = self._under_way[listing] = _PageUnderWay(trio.Event(), [], None)
         try:
-            listing = await self._fetch(inode, pages)
-            for name, entry in self._edits[inode.ino]:
-                _apply(listing, name, entry)
-            self._keep(inode, listing)
+            as_of = trio.current_time()
+            page = await self._store.list_page(listing.prefix, SEPARATOR, listing.next_token, max_keys)
+            before = len(listing)
+            listing.take(page, as_of)
+            if not path:
+                listing.note(Name(OWN_FOLDER.encode()), None)
+            for name, entry in under_way.edits:
+                listing.note(name, entry)
+            if under_way.marker is not None:
+                listing.marker = under_way.marker
+            if self._kept.get(path) is listing:
+                self._grown(len(listing) - before)
         finally:
-            del self._running[inode.ino], self._edits[inode.ino]
-            event.set()
-        return listing
+            del self._under_way[listing]
+            under_way.done.set()
 
-    async def _fetch(self, inode: Inode, pages: Pages) -> Listing:
-        prefix = self._namespace.listing_prefix(inode.path)
-        listing = Listing(fetched_at=trio.current_time())
-        token = None
-        while True:
-            page = await self._store.list_page(prefix, SEPARATOR, token)
-            _take_page(listing, page, prefix)
-            token = page.next_token
-            if token is None or pages is Pages.FIRST:
-                break
-        if inode.parent is None:
-            listing.entries.pop(Name(OWN_FOLDER.encode()), None)
-        if token is not None:
-            listing.covered_key = max([version.object_key for version in page.objects[-1:]] + list(page.common_prefixes[-1:]))
-        return listing
+    def _keep(self, path: str, listing: Listing) -> None:
+        self._drop(path)
+        self._kept[path] = listing
+        self._grown(len(listing) + ENTRIES_PER_LISTING)
 
-    def _keep(self, inode: Inode, listing: Listing) -> None:
-        self.drop(inode)
-        self._kept[inode.ino] = listing
-        self._kept_entries += len(listing.entries)
-        while self._kept_entries > MAX_KEPT_ENTRIES and len(self._kept) > 1:
-            _, oldest = self._kept.popitem(last=False)
-            self._kept_entries -= len(oldest.entries)
+    def _grown(self, entries: int) -> None:
+        """Count more entries; the listings that were not used for longest go when there are too many."""
+        self._kept_entries += entries
+        while self._kept_entries > MAX_KEPT_ENTRIES:
+            path, listing = next(iter(self._kept.items()))
+            self._drop(path)
+            if listing.is_large:
+                self._large[path] = None
+        while len(self._large) > MAX_LARGE:
+            self._large.popitem(last=False)
 
-    async def _ask_for(self, inode: Inode, name: Name) -> Entry | None:
-        """Ask for one name as object and as directory, at the same time."""
-        path = join_path(inode.path, name)
-        found: dict[EntryKind, Entry] = {}
+    def _drop(self, path: str) -> None:
+        self._large.pop(path, None)
+        listing = self._kept.pop(path, None)
+        if listing is not None:
+            self._kept_entries -= len(listing) + ENTRIES_PER_LISTING
+
+    def _edit(self, path: str, name: Name, entry: Entry | None) -> None:
+        listing = self._kept.get(path)
+        if listing is None:
+            return
+        before = len(listing)
+        listing.note(name, entry)
+        self._kept_entries += len(listing) - before
+        if listing in self._under_way:
+            self._under_way[listing].edits.append((name, entry))
+
+    async def _look_ahead(self, path: str) -> None:
+        try:
+            await self.look(path, LOOKED_AT)
+        except Exception as error:  # noqa: BLE001 - whoever needs it asks again, and has a boundary
+            LOGGER.debug("a look in advance failed: %s", error)
+
+    async def _look_for_marker(self, path: str) -> Presence:
+        """Ask for the first object of a large directory only: that is its marker, if it has one."""
+        as_of = trio.current_time()
+        prefix = self._namespace.listing_prefix(path)
+        page = await self._store.list_page(prefix, "", None, max_keys=1)
+        first = next(iter(page.objects), None)
+        return Presence(first is not None, first if first is not None and first.object_key == prefix else None, as_of)
+
+    async def _ask_for(self, path: str, name: Name, likely: EntryKind | None) -> Finding:
+        """Ask for one name, as what it is likely to be, else as object and as directory at the same time."""
+        as_of = trio.current_time()
+        if likely is EntryKind.OBJECT:
+            entry = await self._ask_for_object(path, name)
+            if entry is not None:
+                return Finding(entry, as_of)
+        found: list[Entry | None] = [None, None]
 
         async def as_object() -> None:
-            try:
-                info = await self._store.head(self._namespace.file_key(path))
-            except ObjectMissingError:
-                return
-            found[EntryKind.OBJECT] = Entry(name, EntryKind.OBJECT, info.version)
+            found[1] = await self._ask_for_object(path, name)
 
         async def as_directory() -> None:
             page = await self._store.list_page(self._namespace.marker_key(path), "", None, max_keys=1)
             if page.objects:
-                found[EntryKind.DIRECTORY] = Entry(name, EntryKind.DIRECTORY, None)
+                found[0] = Entry(name, EntryKind.DIRECTORY, None)
 
         async with open_tasks() as nursery:
             nursery.start_soon(as_object)
             nursery.start_soon(as_directory)
-        return found.get(EntryKind.DIRECTORY) or found.get(EntryKind.OBJECT)
+        return Finding(found[0] or found[1], as_of)
+
+    async def _ask_for_object(self, path: str, name: Name) -> Entry | None:
+        try:
+            known = await self._book.load(self._namespace.file_key(path))
+        except ObjectMissingError:
+            return None
+        return Entry(name, EntryKind.OBJECT, known.version)
 
 
-def _apply(listing: Listing, name: Name, entry: Entry | None) -> None:
-    if entry is None:
-        listing.entries.pop(name, None)
-    else:
-        listing.entries[name] = entry
+class Walk:
+    """One way through a directory. Owns: its place in the listing."""
+
+    def __init__(self, directories: Directories, path: str, listing: Listing) -> None:
+        """Begin before the first page."""
+        self._directories = directories
+        self._path = path
+        self._place = 0
+        self.listing: Final = listing
+
+    async def next_page(self) -> PageOfNames | None:
+        """The names of the next page; None: there are no more. What they are now, the listing says.
+
+        Raises:
+            StoreError: the endpoint could not tell; the next call asks again.
+        """
+        while self._place >= len(self.listing.pages):
+            if self.listing.is_complete:
+                return None
+            await self._directories.extend(self._path, self.listing)
+        self._place += 1
+        return self.listing.pages[self._place - 1]
 
 
-def _take_page(listing: Listing, page: ListPage, prefix: str) -> None:
-    """Add a page's entries; where an object and a directory have the same name, the directory is shown."""
-    for version in page.objects:
-        component = version.object_key[len(prefix) :]
-        if not component:
-            listing.marker = version
-            continue
-        if component.endswith(FOLDER_SUFFIX) and version.size == 0:
-            _take_directory(listing, component.removesuffix(FOLDER_SUFFIX))
-            continue
-        name = parse_component(component)
-        if name is not None and name not in listing.entries:
-            listing.entries[name] = Entry(name, EntryKind.OBJECT, version)
-    for common_prefix in page.common_prefixes:
-        _take_directory(listing, common_prefix[len(prefix) : -len(SEPARATOR)])
+def _presence(listing: Listing) -> Presence:
+    return Presence(listing.shows_anything, listing.marker, listing.began_at)
 
 
-def _take_directory(listing: Listing, component: str) -> None:
-    name = parse_component(component)
-    if name is not None:
-        listing.entries[name] = Entry(name, EntryKind.DIRECTORY, None)
+@dataclass(slots=True)
+class _PageUnderWay:
+    """A page that is being fetched, and what we changed meanwhile."""
+
+    done: trio.Event
+    edits: list[tuple[Name, Entry | None]]
+    marker: ObjectVersion | None

@@ -12,14 +12,13 @@ import trio
 from support.cacherig import cache_rig
 from support.memory_store import MemoryStore
 
-from ssecfs.app.assembly import Backend, make_filesystem
+from ssecfs.app.assembly import make_filesystem
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AttrChange
+from ssecfs.fs.entries import Replace
 from ssecfs.fs.files import Content, Existing, Owner
-from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Trust
-from ssecfs.fs.renames import Replace
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.fuse.operations import Filesystem
 from ssecfs.keyring.keyring import Keyring
@@ -28,8 +27,10 @@ from ssecfs.sizes import GIB, KIB
 from ssecfs.ssec import CustomerKey
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Defaults
+from ssecfs.tree.attrshelf import AttrShelf
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import Inode, InodeTable
+from ssecfs.tree.listing import Entry
 from ssecfs.tree.names import Name, Namespace
 
 SEAL_KEY = bytes(32)
@@ -102,22 +103,29 @@ class FsRig:
         await self.fs.directories.mkdir(parent, name, Owner(1, 2, stat.S_IFDIR | 0o755))
 
     async def rmdir(self, path: str) -> None:
-        await self.fs.removal.rmdir(await self.walk(path))
+        await self.fs.directories.rmdir(await self.walk(path))
 
     async def unlink(self, path: str) -> None:
-        await self.fs.removal.unlink(await self.walk(path))
+        await self.fs.entries.unlink(await self.walk(path))
 
     async def rename(self, path: str, target: str) -> None:
         # As the kernel does: both directories first, then the entries.
         await self.parent_of(path)
         parent, name = await self.parent_of(target)
         inode = await self.walk(path)
-        await self.fs.renames.rename(inode, parent, name, Replace.YES)
+        await self.fs.entries.rename(inode, parent, name, Replace.YES)
 
     async def listdir(self, path: str) -> list[str]:
         fh = self.fs.directories.opendir(await self.walk(path))
         try:
-            return sorted([entry.name.decode() async for _, entry, _ in self.fs.directories.readdir(fh, 0)])
+            names: list[str] = []
+
+            def show(inode: Inode, entry: Entry, next_offset: int) -> bool:
+                names.append(entry.name.decode())
+                return True
+
+            await self.fs.directories.readdir(fh, 0, show)
+            return sorted(names)
         finally:
             self.fs.directories.releasedir(fh)
 
@@ -135,18 +143,26 @@ async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0) -
     """Mount the store for the time of the block."""
     async with trio.open_nursery() as nursery, cache_rig(cache_folder, KEYRING, store, plain_bytes=256 * KIB) as kept:
         defaults = Defaults(1, 2)
+        namespace = Namespace("")
+        book = AttrBook(
+            store=store,
+            shelf=AttrShelf(kept.index),
+            defaults=defaults,
+            seal_key=SEAL_KEY,
+            mounted_s=0,
+            nursery=nursery,
+        )
         tables = Tables(
             inodes=InodeTable(defaults.for_directory(0), b"ino"),
-            directories=Directories(store, Namespace(""), ttl_s),
-            book=AttrBook(store, defaults, SEAL_KEY, nursery),
+            directories=Directories(store=store, book=book, namespace=namespace, ttl_s=ttl_s, nursery=nursery),
+            book=book,
             open_files=OpenFiles(kept.cache, kept.spool),
             cache=kept.cache,
-            namespace=Namespace(""),
+            namespace=namespace,
         )
         copier = Copier(store, kept.cache.read)
-        gate = Gate()
-        saver = Saver(tables=tables, store=store, copier=copier, gate=gate, seal_key=SEAL_KEY, nursery=nursery)
-        rig = FsRig(make_filesystem(Backend(store, copier), tables, saver, gate, Trust(ttl_s, 0)), saver, store)
+        saver = Saver(tables=tables, store=store, copier=copier, seal_key=SEAL_KEY, nursery=nursery)
+        rig = FsRig(make_filesystem(tables, store, copier, saver, Trust(ttl_s, 0)), saver, store)
         yield rig
         await rig.flush()
         nursery.cancel_scope.cancel()

@@ -42,9 +42,9 @@ def nothing_left_behind(folder: Path, patience_s: float = _PATIENCE_S) -> Iterat
 
 
 def list_mounts(folder: Path) -> set[str]:
-    """The mount points of ssecfs below a folder, as the kernel writes them."""
+    """The mount points below a folder, of ssecfs and of other programs, as the kernel writes them."""
     fields = [line.split() for line in Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()]
-    return {mountpoint for _, mountpoint, kind, *_ in fields if kind == "fuse.ssecfs" and mountpoint.startswith(f"{folder}/")}
+    return {mountpoint for _, mountpoint, *_ in fields if mountpoint.startswith(f"{folder}/")}
 
 
 def list_processes() -> set[int]:

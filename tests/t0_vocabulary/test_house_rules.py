@@ -31,6 +31,7 @@ BROAD_CATCHES: Final = {
     "ssecfs/server/service.py": "the server's boundary: a bug becomes a 500 answer, with its traceback in the log",
     "ssecfs/cache/blockcache.py": "single flight: the error goes to all who wait, and through each one's boundary",
     "ssecfs/tree/attrbook.py": "single flight: the error goes to all who wait, and through each one's boundary",
+    "ssecfs/tree/directory.py": "the boundary of a background task: whoever needs the listing asks again, and has one",
 }
 
 

@@ -1,0 +1,234 @@
+"""Listing: what one directory holds, page by page as the endpoint tells it, with our own changes applied. No I/O.
+
+Imported by ``directory`` and ``fs``. Directories may have hundreds of thousands of entries, so an entry is kept as one short
+string of bytes and made anew for whoever asks.
+
+An entry as kept: empty for a directory; for an object its flags, size, time, ETag, and its object key where that is not the
+directory's prefix and the name.
+"""
+
+import re
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from ssecfs.s3.types import ETag, ListPage, ObjectKey, ObjectVersion
+from ssecfs.tree.names import FOLDER_SUFFIX, SEPARATOR, Name, parse_component
+
+FULL_PAGE: Final = 1000
+"""Names of a full page: a directory with fewer is listed for the sake of one."""
+
+FIRST_LOOK_AHEAD: Final = 8
+LAST_LOOK_AHEAD: Final = 256
+"""Bounds on the entries that are looked at before they are asked for."""
+
+
+class EntryKind(Enum):
+    """What a name is."""
+
+    OBJECT = "object"
+    """A file, symlink, FIFO or socket: one object."""
+    DIRECTORY = "directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name of a directory.
+
+    Attributes:
+        version: of the object; None for a directory.
+    """
+
+    name: Name
+    kind: EntryKind
+    version: ObjectVersion | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageOfNames:
+    """The names of one page, in the endpoint's order.
+
+    Attributes:
+        as_of: loop time at which the page was asked for.
+    """
+
+    names: list[Name]
+    as_of: float
+
+
+class Listing:
+    """What one directory held from a moment on, and what we changed since.
+
+    Owns: the entries, the names by page. Invariants: a name is in ``pages`` at most once; a name that we added is in ``added``
+    until a page has it; a name of a page that we removed stays in it and has no entry.
+
+    Attributes:
+        prefix: of the object keys of its entries.
+        began_at: loop time at which its first page was asked for.
+        marker: version of the directory's own marker; None: it has none, or is not listed yet.
+        next_token: of the page after those that are here; None with pages: all are here.
+    """
+
+    __slots__ = (
+        "_covered",
+        "_entries",
+        "_last_place",
+        "_order",
+        "_window",
+        "added",
+        "began_at",
+        "marker",
+        "next_token",
+        "pages",
+        "prefix",
+    )
+
+    def __init__(self, prefix: str, began_at: float) -> None:
+        """Begin with nothing."""
+        self.began_at = began_at
+        self.marker: ObjectVersion | None = None
+        self.pages: list[PageOfNames] = []
+        self.added: dict[Name, None] = {}
+        self.next_token: str | None = None
+        self.prefix = prefix
+        self._entries: dict[Name, bytes | None] = {}
+        self._covered = b""
+        self._order: list[Name] = []
+        self._last_place = -(1 << 62)
+        self._window = 0
+
+    def __len__(self) -> int:
+        """Count the names kept, removed ones included: what it costs in memory."""
+        return len(self._entries)
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether every name is here."""
+        return bool(self.pages) and self.next_token is None
+
+    @property
+    def is_large(self) -> bool:
+        """Tell whether it has too many names to be listed for the sake of one."""
+        return len(self._entries) >= FULL_PAGE
+
+    @property
+    def shows_anything(self) -> bool:
+        """Tell whether there is a marker or an entry: whether the directory is there at all."""
+        return self.marker is not None or any(packed is not None for packed in self._entries.values())
+
+    def get(self, name: Name) -> Entry | None:
+        """The entry of a name; None: it has none, or none that is here."""
+        packed = self._entries.get(name)
+        if packed is None:
+            return None
+        if packed == _DIRECTORY:
+            return Entry(name, EntryKind.DIRECTORY, None)
+        return Entry(name, EntryKind.OBJECT, _unpack(packed, self.prefix, name))
+
+    def answers_for(self, object_key: str) -> bool:
+        """Tell whether a name that has no entry is known not to exist, as object or as directory."""
+        return self.is_complete or (object_key + SEPARATOR).encode() < self._covered
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry that is here."""
+        for name in list(self._entries):
+            entry = self.get(name)
+            if entry is not None:
+                yield entry
+
+    def take(self, page: ListPage, as_of: float) -> None:
+        """Add a page; where an object and a directory have the same name, the directory is shown."""
+        names: list[Name] = []
+        for version in page.objects:
+            component = version.object_key[len(self.prefix) :]
+            if not component:
+                self.marker = version
+            elif component.endswith(FOLDER_SUFFIX) and version.size == 0:
+                self._take(component.removesuffix(FOLDER_SUFFIX), _DIRECTORY, names)
+            else:
+                self._take(component, _pack(version, self.prefix, component), names)
+        for common_prefix in page.common_prefixes:
+            self._take(common_prefix[len(self.prefix) : -len(SEPARATOR)], _DIRECTORY, names)
+        self.pages.append(PageOfNames(names, as_of))
+        self.next_token = page.next_token
+        last = [version.object_key for version in page.objects[-1:]] + list(page.common_prefixes[-1:])
+        self._covered = max((object_key.encode() for object_key in last), default=self._covered)
+
+    def take_nothing(self, marker: ObjectVersion) -> None:
+        """Be complete without a page of the endpoint's: a directory that was just made has its marker and no more."""
+        self.marker = marker
+        self.pages.append(PageOfNames([], self.began_at))
+
+    def note(self, name: Name, entry: Entry | None) -> None:
+        """Apply a change of ours; None: the name is removed."""
+        if entry is None:
+            if name in self.added:
+                del self.added[name], self._entries[name]
+            elif name in self._entries:
+                self._entries[name] = None
+            return
+        if name not in self._entries:
+            self.added[name] = None
+        version = entry.version
+        self._entries[name] = _DIRECTORY if version is None else _pack(version, self.prefix, name.decode())
+
+    def look_ahead(self, name: Name) -> list[Entry]:
+        """Take note that name was looked up; the entries that are likely next.
+
+        A single look-up asks for nothing more. From the second in order on, the window doubles.
+        """
+        if not self._order:
+            self._order = sorted(self._entries)
+        place = bisect_right(self._order, name)
+        is_next = self._last_place < place <= self._last_place + max(self._window, FIRST_LOOK_AHEAD)
+        self._window = min(max(self._window * 2, FIRST_LOOK_AHEAD), LAST_LOOK_AHEAD) if is_next else 0
+        self._last_place = place
+        found = (self.get(other) for other in self._order[place : place + self._window])
+        return [entry for entry in found if entry is not None]
+
+    def _take(self, component: str, packed: bytes, names: list[Name]) -> None:
+        name = parse_component(component)
+        if name is None:
+            return
+        known = self._entries.get(name)
+        if known == _DIRECTORY and packed != _DIRECTORY and name not in self.added:
+            return
+        if name not in self._entries or name in self.added:
+            names.append(name)
+            self.added.pop(name, None)
+        self._entries[name] = packed
+
+
+_DIRECTORY: Final = b""
+
+_HEADER: Final = struct.Struct("<BqqH")
+_ESTIMATED: Final = 1
+_HEX_ETAG: Final = 2
+
+_MD5_ETAG: Final = re.compile(r'"[0-9a-f]{32}"')
+
+
+def _pack(version: ObjectVersion, prefix: str, component: str) -> bytes:
+    """The short form of a version in the directory of prefix."""
+    flags = _ESTIMATED if version.is_estimated else 0
+    if _MD5_ETAG.fullmatch(version.etag):
+        flags |= _HEX_ETAG
+        etag = bytes.fromhex(version.etag[1:-1])
+    else:
+        etag = version.etag.encode()
+    is_usual = version.object_key == prefix + component
+    object_key = b"" if is_usual else version.object_key.encode()
+    return _HEADER.pack(flags, version.size, version.modified_s, len(etag)) + etag + object_key
+
+
+def _unpack(packed: bytes, prefix: str, name: Name) -> ObjectVersion:
+    """The inverse of _pack."""
+    flags, size, modified_s, etag_length = _HEADER.unpack_from(packed)
+    etag_end = _HEADER.size + etag_length
+    etag = packed[_HEADER.size : etag_end]
+    shown = f'"{etag.hex()}"' if flags & _HEX_ETAG else etag.decode()
+    object_key = packed[etag_end:].decode() or prefix + name.decode()
+    return ObjectVersion(ObjectKey(object_key), ETag(shown), size, modified_s, bool(flags & _ESTIMATED))
