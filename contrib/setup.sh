@@ -8,7 +8,8 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
 
-# What pyfuse3 needs to be built and ssecfs to run; the programs that tests put to work on a mount; what checks these scripts.
+# What pyfuse3 needs to be built and ssecfs to run; the programs that tests put to work on a mount; what checks these scripts;
+# the real S3 server with SSE-C of contrib/ceph-rgw.
 # A virtual environment, because Debian and Ubuntu refuse pip outside of one (PEP 668).
 # shellcheck disable=SC2034
 RUN_PACKAGES=(fuse3 libfuse3-dev pkg-config gcc python3-dev python3-venv)
@@ -16,6 +17,8 @@ RUN_PACKAGES=(fuse3 libfuse3-dev pkg-config gcc python3-dev python3-venv)
 TEST_PACKAGES=(ca-certificates curl git openssl rclone restic rsync s3fs sqlite3 strace)
 # shellcheck disable=SC2034
 CHECK_PACKAGES=(shellcheck)
+# shellcheck disable=SC2034
+CEPH_PACKAGES=(ceph-common ceph-mon ceph-osd radosgw)
 
 say() {
     if [ -t 2 ]; then printf '\033[1m%s\033[0m\n' "$*" >&2; else printf '%s\n' "$*" >&2; fi

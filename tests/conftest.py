@@ -1,4 +1,5 @@
-"""What every test gets: guards against shown secrets and leftovers, a customer key of its own, and the ``--long`` option.
+"""What every test gets: guards against shown secrets and leftovers, a customer key of its own, and the options
+``--long`` and ``--ceph``.
 
 Helpers that tests import stand in ``support``; fixtures of one floor in the test files of that floor.
 """
@@ -23,6 +24,7 @@ _LEFT_OUT: Final = pytest.StashKey[int]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked long, too")
+    parser.addoption("--ceph", action="store_true", help="hold the server's contract with a Ceph gateway, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:

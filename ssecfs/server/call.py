@@ -159,9 +159,9 @@ class Call:
             raise DamagedError
         place = seal_place(stored.bucket, stored.object_key)
         if not stored.seal.is_ssec:
-            is_looked_at = Case.NOT_APPLICABLE not in self.profile.accepts
+            is_looked_at = self.is_ssec_ignored or Case.NOT_APPLICABLE not in self.profile.accepts
             if is_looked_at and self.customer_key(side, Case.BAD_LENGTH_READ) is not None:
-                raise self.profile.error(Case.NOT_APPLICABLE)
+                self.profile.refuse(Case.NOT_APPLICABLE)
             return open_seal(stored.seal, self.storage.server_secret, place)
         given = self.customer_key(side, Case.BAD_LENGTH_READ)
         if given is None:
@@ -196,6 +196,10 @@ class Call:
     def copy_echo(self, given: CustomerKey | None) -> dict[str, str]:
         """The same for a copy."""
         return {} if self.profile.echo is Echo.NOT_COPIES else self.echo(given)
+
+    def copied_etag(self, etag: str) -> str:
+        """The ETag of a copy, as the answer's document shows it."""
+        return etag if self.profile.quotes_copied else etag.strip('"')
 
     def new_version(self) -> tuple[str, int]:
         """The version id and the sequence of what is stored now."""

@@ -185,6 +185,7 @@ AWS_ANSWERS: Final[Mapping[Case, Answer]] = {
 _COPIES: Final = {Case.COPY_OF_SSEC, Case.PART_COPY_OF_SSEC}
 _TRAILERS: Final = {Case.TRAILER, Case.TRAILER_UNSIZED}
 _NEEDLESS_KEYS: Final = {Case.NOT_APPLICABLE, Case.PART_KEY_NEEDLESS}
+_MISSING_KEYS: Final = {Case.KEYLESS, Case.WRONG_KEY, Case.PART_KEY_MISSING, Case.PART_KEY_OTHER}
 _ODD_CONDITIONS: Final = {Case.TWO_CONDITIONS, Case.MATCH_ANY, Case.NONE_MATCH_ETAG}
 
 AWS_ACCEPTS: Final = frozenset({*_COPIES, *_TRAILERS, Case.CONDITION_ON_SSEC})
@@ -205,6 +206,8 @@ class Profile:
         encrypts_copies: CopyObject seals with the target's key; else it ignores it, and the copy is plain.
         part_copy_key: which key opens the source of UploadPartCopy.
         checks_completion_key: CompleteMultipartUpload looks at a key; it needs one where the upload has a checksum.
+        names_completed: CompleteMultipartUpload tells the new ETag; else its place in the answer is empty.
+        quotes_copied: CopyObject and UploadPartCopy tell the new ETag in quotes.
         reads_parts: GET and HEAD know partNumber.
         takes_first_range: a read of several ranges gets the first of them, not the whole object.
         unknown_queries: query parameters that have no effect, whatever they ask for.
@@ -224,6 +227,8 @@ class Profile:
     encrypts_copies: bool = True
     part_copy_key: SourceKey = SourceKey.SOURCE
     checks_completion_key: bool = True
+    names_completed: bool = True
+    quotes_copied: bool = True
     reads_parts: bool = True
     takes_first_range: bool = False
     unknown_queries: frozenset[str] = frozenset()
@@ -305,10 +310,12 @@ _CEPH: Final = Profile(
     encrypts_copies=False,
     part_copy_key=SourceKey.TARGET,
     checks_completion_key=False,
+    names_completed=False,
+    quotes_copied=False,
     reads_parts=False,
     takes_first_range=True,
     unknown_queries=frozenset({"attributes", "encryption"}),
-    unknown_headers=("x-amz-checksum-", "x-amz-copy-source-if-", "x-amz-if-match-"),
+    unknown_headers=("x-amz-checksum-", "x-amz-sdk-", "x-amz-copy-source-if-", "x-amz-if-match-"),
     answers={
         Case.BAD_ALGORITHM: (
             "InvalidEncryptionAlgorithmError",
@@ -380,7 +387,7 @@ PROFILES: Final[Mapping[str, Profile]] = {
         _MINIO,
         _GARAGE,
         replace(_AWS, name="blocked", encryption=Encryption.BLOCKED),
-        replace(_AWS, name="ignores-ssec", encryption=Encryption.IGNORED, accepts=AWS_ACCEPTS | _NEEDLESS_KEYS),
+        replace(_AWS, name="ignores-ssec", encryption=Encryption.IGNORED, accepts=AWS_ACCEPTS | _NEEDLESS_KEYS | _MISSING_KEYS),
         replace(_AWS, name="no-trailer", accepts=AWS_ACCEPTS - _TRAILERS),
         replace(_AWS, name="no-copy", accepts=AWS_ACCEPTS - _COPIES),
     )

@@ -49,7 +49,7 @@ async def complete_upload(call: Call) -> Response:
         ("Location", f"/{call.bucket}/{call.object_key}"),
         ("Bucket", call.bucket),
         ("Key", call.object_key),
-        ("ETag", stored.etag),
+        ("ETag", stored.etag if call.profile.names_completed else ""),
     ]
     if checksum:
         tree += [(f"Checksum{checksum.algorithm.upper()}", checksum.value), ("ChecksumType", checksum.kind)]

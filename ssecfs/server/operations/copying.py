@@ -55,7 +55,7 @@ async def copy_object(call: Call) -> Response:
     publish(call, stored, Write.COPY)
     result: list[tuple[str, Tree]] = [
         ("LastModified", iso_time(stored.modified_ms)),
-        ("ETag", stored.etag),
+        ("ETag", call.copied_etag(stored.etag)),
         ("ChecksumType", FULL_OBJECT),
         (f"Checksum{digests.checksum.algorithm.upper()}", digests.checksum.value),
     ]

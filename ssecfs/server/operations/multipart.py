@@ -78,7 +78,7 @@ async def upload_part_copy(call: Call) -> Response:
     piece = await store_piece(call.storage.files, number, data_key, upload.seal.object_id, plaintext)
     etag = call.new_etag(digests.md5, given)
     _store_part(call, upload, StoredPart(number, etag, call.now_ms, _kept(upload, digests.checksum, data_key), piece))
-    tree: list[tuple[str, Tree]] = [("LastModified", iso_time(call.now_ms)), ("ETag", etag)]
+    tree: list[tuple[str, Tree]] = [("LastModified", iso_time(call.now_ms)), ("ETag", call.copied_etag(etag))]
     if upload.checksum[0]:
         tree.append((f"Checksum{upload.checksum[0].upper()}", digests.checksum.value))
     return document("CopyPartResult", tree, headers=call.copy_echo(given) | source_version(call, source.stored))
