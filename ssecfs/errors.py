@@ -14,7 +14,6 @@
     │  ├─ UnsupportedError               ENOTSUP
     │  ├─ NoAttributeError               ENODATA
     │  ├─ AttributeTooBigError           ERANGE
-    │  ├─ RenameAcrossError              EXDEV      the caller copies instead
     │  ├─ BadHandleError                 EBADF
     │  └─ FileTooBigError                EFBIG
     ├─ StoreError                                   warning   the endpoint answered, or could not be reached
@@ -144,12 +143,6 @@ class AttributeTooBigError(RequestError):
     """An extended attribute does not fit."""
 
     errno = _errno.ERANGE
-
-
-class RenameAcrossError(RequestError):
-    """This rename is not possible; mv(1) then copies and removes."""
-
-    errno = _errno.EXDEV
 
 
 class BadHandleError(RequestError):

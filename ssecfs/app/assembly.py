@@ -33,7 +33,10 @@ from ssecfs.fs.attributes import Attributes
 from ssecfs.fs.directories import DirectoryOps
 from ssecfs.fs.entries import Entries
 from ssecfs.fs.files import Files
+from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Nodes, Trust
+from ssecfs.fs.removal import Removal
+from ssecfs.fs.renames import Renames
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.fuse.operations import Filesystem, Operations
 from ssecfs.fuse.session import mounted
@@ -157,8 +160,9 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
         namespace=namespace,
     )
     copier = Copier(store, cache.read)
-    saver = Saver(tables=tables, store=store, copier=copier, seal_key=seal_key, nursery=nursery)
-    filesystem = make_filesystem(tables, store, copier, saver, trust)
+    gate = Gate()
+    saver = Saver(tables=tables, store=store, copier=copier, gate=gate, seal_key=seal_key, nursery=nursery)
+    filesystem = make_filesystem(Backend(store, copier), tables, saver, gate, trust)
     await filesystem.nodes.load_root()
     return Mount(filesystem, tables.open_files, saver, cache)
 
@@ -186,8 +190,17 @@ def _make_cache(options: MountOptions, store: ObjectStore, disk: Disk, nursery: 
     return cache, spool
 
 
-def make_filesystem(tables: Tables, store: ObjectStore, copier: Copier, saver: Saver, trust: Trust) -> Filesystem:
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where the filesystem's objects are."""
+
+    store: ObjectStore
+    copier: Copier
+
+
+def make_filesystem(backend: Backend, tables: Tables, saver: Saver, gate: Gate, trust: Trust) -> Filesystem:
     """The operations over their tables, all on one clock."""
+    store, copier = backend.store, backend.copier
     inodes, directories, book, open_files = tables.inodes, tables.directories, tables.book, tables.open_files
     namespace, now_ns = tables.namespace, time.time_ns
     nodes = Nodes(
@@ -206,14 +219,24 @@ def make_filesystem(tables: Tables, store: ObjectStore, copier: Copier, saver: S
         book=book,
         store=store,
         saver=saver,
+        gate=gate,
         namespace=namespace,
         now_ns=now_ns,
     )
-    entries = Entries(
-        nodes=nodes, tables=tables, files=files, directory_ops=directory_ops, store=store, copier=copier, saver=saver
+    entries = Entries(tables=tables, files=files, saver=saver)
+    removal = Removal(nodes=nodes, tables=tables, store=store, saver=saver, gate=gate, now_ns=now_ns)
+    renames = Renames(
+        nodes=nodes,
+        tables=tables,
+        removal=removal,
+        store=store,
+        copier=copier,
+        saver=saver,
+        gate=gate,
+        now_ns=now_ns,
     )
     attributes = Attributes(nodes=nodes, open_files=open_files, saver=saver, now_ns=now_ns)
-    return Filesystem(inodes, nodes, files, directory_ops, entries, attributes)
+    return Filesystem(inodes, nodes, files, directory_ops, entries, removal, renames, attributes)
 
 
 async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], None]) -> None:

@@ -149,7 +149,9 @@ class BlockCache:
             new: what it is now.
             changed: ranges that are not the same in both; the blocks that they touch are forgotten.
         """
-        content = self._content(old)
+        content = self._known(old)
+        if content is None:
+            return
         if new.object_key != old.object_key:
             self.drop(new.object_key)
         self._contents.pop(old.object_key, None)
@@ -158,8 +160,7 @@ class BlockCache:
             stop = min(stop, block_count(old.size))
             self._segments.drop_blocks(content.content_id, first, stop)
             self._plain.drop_blocks(content.content_id, first, stop)
-        renewed = Content(content.content_id, new, content.is_bound)
-        self._contents[new.object_key] = renewed
+        self._remember(Content(content.content_id, new, content.is_bound))
         if content.is_bound:
             self._index.bind(content.content_id, new)
 
@@ -194,22 +195,27 @@ class BlockCache:
         self._segments.drop_all()
 
     def _content(self, version: ObjectVersion) -> Content:
-        """The content of a version; an older version of the object is dropped."""
+        """The content of a version, with or without blocks."""
+        content = self._known(version) or Content(new_content_id(), version, is_bound=False)
+        self._remember(content)
+        return content
+
+    def _known(self, version: ObjectVersion) -> Content | None:
+        """What is kept of a version, if anything is; what is kept of another version of the object is dropped."""
         content = self._contents.get(version.object_key)
         if content is None:
             found = self._index.find(version.object_key)
-            if found is not None:
-                content = Content(*found, is_bound=True)
+            content = Content(*found, is_bound=True) if found is not None else None
         if content is not None and not content.version.is_same(version):
             self.drop(version.object_key)
-            content = None
-        if content is None:
-            content = Content(new_content_id(), version, is_bound=False)
-        self._contents[version.object_key] = content
-        self._contents.move_to_end(version.object_key)
+            return None
+        return content
+
+    def _remember(self, content: Content) -> None:
+        self._contents[content.version.object_key] = content
+        self._contents.move_to_end(content.version.object_key)
         if len(self._contents) > MAX_REMEMBERED_CONTENTS:
             self._forget_oldest()
-        return content
 
     def _forget_oldest(self) -> None:
         oldest_key, oldest = next(iter(self._contents.items()))

@@ -38,6 +38,11 @@ class OpenFiles:
         slot = self._slots.get(ino)
         return slot.open_file if slot is not None else None
 
+    def users(self, ino: int) -> int:
+        """Count the users of an inode's OpenFile."""
+        slot = self._slots.get(ino)
+        return slot.users if slot is not None else 0
+
     def acquire(self, ino: int, base: ObjectVersion | None) -> OpenFile:
         """Become a user of an inode's OpenFile; base is what a new one starts from (None: a new, empty file)."""
         slot = self._slots.get(ino)

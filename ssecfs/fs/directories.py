@@ -1,4 +1,4 @@
-"""mkdir, rmdir, opendir, readdir, releasedir.
+"""mkdir, opendir, readdir, releasedir.
 
 Imported by ``fuse``. A directory handle shows names page by page as the endpoint lists them, with the same order and offsets
 until it is rewound, however entries come and go meanwhile.
@@ -6,13 +6,13 @@ until it is rewound, however entries come and go meanwhile.
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
 
 import trio
 
-from ssecfs.errors import BadHandleError, EntryExistsError, NotEmptyError
+from ssecfs.errors import BadHandleError, EntryExistsError
 from ssecfs.fs.files import Clock, Owner, new_attrs
+from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
 from ssecfs.s3.store import ObjectStore
@@ -21,7 +21,7 @@ from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.directory import Directories, Walk
 from ssecfs.tree.inodes import Inode, InodeTable
 from ssecfs.tree.listing import Entry, EntryKind
-from ssecfs.tree.names import Name, Namespace, check_name
+from ssecfs.tree.names import Name, Namespace
 
 HEADS_AHEAD: Final = 128
 """Entries of unknown type whose HEADs are under way while readdir goes on."""
@@ -75,6 +75,7 @@ class DirectoryOps:
         book: AttrBook,
         store: ObjectStore,
         saver: Saver,
+        gate: Gate,
         namespace: Namespace,
         now_ns: Clock,
     ) -> None:
@@ -85,6 +86,7 @@ class DirectoryOps:
         self._book = book
         self._store = store
         self._saver = saver
+        self._gate = gate
         self._namespace = namespace
         self._now_ns = now_ns
         self._handles: dict[int, DirHandle] = {}
@@ -96,8 +98,12 @@ class DirectoryOps:
         Raises:
             EntryExistsError: the name is taken.
         """
-        name = check_name(raw_name)
-        if await self._nodes.find(parent, name) is not None:
+        async with self._gate.changing(parent):
+            return await self._mkdir(parent, raw_name, owner)
+
+    async def _mkdir(self, parent: Inode, raw_name: bytes, owner: Owner) -> Inode:
+        name, found = await self._nodes.claim(parent, raw_name, EntryKind.DIRECTORY)
+        if found is not None:
             message = f"the name is taken in directory {parent.ino}"
             raise EntryExistsError(message)
         attrs = new_attrs(owner, parent, self._now_ns())
@@ -109,7 +115,7 @@ class DirectoryOps:
                 version = await self._store.put(marker_key, b"", self._saver.metadata_for(attrs, marker_key), Always())
                 self._saver.note_stored(inode, version, attrs)
                 self._directories.note_made(parent, inode, version)
-                self.note_changed(parent)
+                parent.note_entries_changed(self._now_ns())
             self._inodes.note_lookup(inode)
         except BaseException:
             self._inodes.unlink(inode)
@@ -117,29 +123,6 @@ class DirectoryOps:
         finally:
             self._inodes.unpin(inode)
         return inode
-
-    async def rmdir(self, inode: Inode) -> None:
-        """Remove an empty directory.
-
-        Raises:
-            NotDirectoryError: it is none.
-            NotEmptyError: it has entries, here or on the server.
-        """
-        inode.require_directory()
-        async with inode.lock:
-            unsaved = any(self._nodes.is_ours(child) for child in self._inodes.children_of(inode))
-            if unsaved or not await self._directories.is_empty(inode):
-                message = f"directory {inode.ino} is not empty"
-                raise NotEmptyError(message)
-            marker_key = self._namespace.marker_key(inode.path)
-            await self._store.delete(marker_key)
-            self._book.forget(marker_key)
-            self._directories.drop(inode)
-            parent = inode.parent
-            assert parent is not None, "the kernel does not remove the root"  # noqa: S101 - it answers EBUSY itself
-            self._directories.note_removed(parent, inode.name)
-            self.note_changed(parent)
-            self._inodes.unlink(inode)
 
     def opendir(self, inode: Inode) -> int:
         """Open a directory; listing it waits for the first readdir."""
@@ -182,11 +165,6 @@ class DirectoryOps:
         """Drop a directory handle."""
         self._inodes.unpin(self._handles.pop(fh).inode)
 
-    def note_changed(self, inode: Inode) -> None:
-        """An entry came or went: the directory's times move, here only (it would cost a PUT for each file)."""
-        now_ns = self._now_ns()
-        inode.attrs = replace(inode.attrs, mtime_ns=now_ns, ctime_ns=now_ns)
-
     async def _turn_page(self, handle: DirHandle) -> bool:
         """Get more names; tells whether there are any."""
         if handle.walk is None:
@@ -203,11 +181,8 @@ class DirectoryOps:
 
     def _new_names(self, handle: DirHandle) -> list[Name]:
         """Names that no page of the endpoint's has: they were stored meanwhile, or are not yet."""
-        unsaved = [child.name for child in self._inodes.children_of(handle.inode) if self._is_new(child)]
+        unsaved = [child.name for child in self._inodes.children_of(handle.inode) if self._nodes.is_ours(child)]
         return list(dict.fromkeys([*handle.listing.added, *(name for name in unsaved if handle.listing.get(name) is None)]))
-
-    def _is_new(self, child: Inode) -> bool:
-        return child.version is None and self._nodes.is_ours(child)
 
     def _entry(self, handle: DirHandle, place: int) -> Entry | None:
         """What a name of a handle is now; None: it was removed."""
@@ -216,7 +191,9 @@ class DirectoryOps:
         if entry is not None:
             return entry
         child = self._inodes.child(handle.inode, name)
-        return Entry(name, EntryKind.OBJECT, None) if child is not None and self._is_new(child) else None
+        if child is None or not self._nodes.is_ours(child):
+            return None
+        return Entry(name, EntryKind.DIRECTORY if child.attrs.is_dir else EntryKind.OBJECT, None)
 
     def _request_ahead(self, handle: DirHandle, place: int) -> None:
         """Start the HEADs of the next entries of unknown type."""

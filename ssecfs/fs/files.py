@@ -17,7 +17,7 @@ from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
 from ssecfs.tree.attrs import Attrs
 from ssecfs.tree.inodes import Inode, InodeTable, Saved
-from ssecfs.tree.names import check_name
+from ssecfs.tree.listing import EntryKind
 
 Clock = Callable[[], int]
 """Wall time in nanoseconds since the epoch."""
@@ -86,8 +86,7 @@ class Files:
         Raises:
             EntryExistsError: the name is taken and must not be opened.
         """
-        name = check_name(raw_name)
-        found = await self._nodes.find(parent, name)
+        name, found = await self._nodes.claim(parent, raw_name, EntryKind.OBJECT)
         if found is not None:
             if existing is not Existing.REFUSE and found.attrs.is_file:
                 content = Content.EMPTY if existing is Existing.EMPTY else Content.KEEP
@@ -96,6 +95,7 @@ class Files:
             raise EntryExistsError(message)
         inode = self._inodes.add(parent, name, new_attrs(owner, parent, self._now_ns()), None)
         inode.saved = Saved.NO
+        parent.note_entries_changed(self._now_ns())
         return inode, self._open(inode)
 
     async def open(self, inode: Inode, content: Content) -> tuple[int, Pages]:

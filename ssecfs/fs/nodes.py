@@ -17,7 +17,7 @@ from ssecfs.tree.attrs import Attrs
 from ssecfs.tree.directory import Directories, Presence
 from ssecfs.tree.inodes import Inode, InodeTable, Knowledge, Linkage, Saved
 from ssecfs.tree.listing import Entry, EntryKind
-from ssecfs.tree.names import Name, Namespace, join_path
+from ssecfs.tree.names import Name, Namespace, check_name, join_path
 
 LISTING_SUFFICES_FROM: Final = 4097
 """An object of that size or more is a regular file: symlink targets have at most 4096 bytes, FIFOs none."""
@@ -111,6 +111,40 @@ class Nodes:
                 self._note_gone(live)
             return None
         return await self._complete(parent, finding.entry, finding.as_of)
+
+    async def claim(self, parent: Inode, raw_name: bytes, kind: EntryKind) -> tuple[Name, Inode | None]:
+        """Check a name for something new or renamed in a directory, and find what has it now.
+
+        Raises:
+            NotADirError: parent is none.
+            NameTooLongError: the name, or the object key, would be too long.
+            BadRequestError: nothing can have that name.
+        """
+        parent.require_directory()
+        name = check_name(raw_name)
+        path = join_path(parent.path, name)
+        _ = self._namespace.marker_key(path) if kind is EntryKind.DIRECTORY else self._namespace.file_key(path)
+        return name, await self.find(parent, name)
+
+    async def refresh(self, inode: Inode) -> None:
+        """Look at a file's object again, because it is not the version that we took it for.
+
+        Raises:
+            NoEntryError: it is gone.
+        """
+        parent, version = inode.parent, inode.version
+        assert parent is not None, "files have a parent"  # noqa: S101 - the root is a directory
+        assert version is not None, "it was on the server"  # noqa: S101 - else nothing can have changed
+        self._book.forget(version.object_key)
+        try:
+            known = await self._book.load(version.object_key)
+        except ObjectMissingError as error:
+            self._directories.note_removed(parent, inode.name)
+            self._note_gone(inode)
+            message = f"inode {inode.ino} was removed on the server"
+            raise NoEntryError(message) from error
+        entry = Entry(inode.name, EntryKind.OBJECT, known.version)
+        self._place(parent, entry, Sight(known.attrs, known.version, known.as_of, Knowledge.FULL))
 
     async def load_root(self) -> None:
         """Take the attributes of the root from its marker, if it has one."""

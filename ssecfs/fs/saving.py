@@ -19,6 +19,7 @@ from ssecfs.content.openfile import OpenFile
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.content.upload import upload
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, SsecfsError
+from ssecfs.fs.gate import Gate
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Absence, Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
@@ -65,9 +66,19 @@ class Saver:
     Owns: which inodes are waiting to be saved. Invariant: a waiting inode is pinned, and its file is in the open-file table.
     """
 
-    def __init__(self, *, tables: Tables, store: ObjectStore, copier: Copier, seal_key: bytes, nursery: trio.Nursery) -> None:
+    def __init__(
+        self,
+        *,
+        tables: Tables,
+        store: ObjectStore,
+        copier: Copier,
+        gate: Gate,
+        seal_key: bytes,
+        nursery: trio.Nursery,
+    ) -> None:
         """Take the collaborators; nursery is the mount's."""
         self._tables = tables
+        self._gate = gate
         self._store = store
         self._copier = copier
         self._seal_key = seal_key
@@ -87,23 +98,20 @@ class Saver:
             ObjectChangedError: somebody else changed the object meanwhile; ours is kept here, theirs there.
             StoreError: the endpoint refused or could not be reached; nothing is lost.
         """
-        async with inode.lock:
-            await self.save_locked(inode)
-
-    async def save_locked(self, inode: Inode) -> None:
-        """As save; the caller holds the inode's lock."""
-        if inode.linkage is Linkage.UNLINKED:
-            return
-        open_file = self._tables.open_files.peek(inode.ino)
-        try:
-            if open_file is not None and open_file.is_dirty:
-                await self._upload(inode, open_file)
-            elif inode.saved is Saved.NO:
-                await self._save_attrs(inode)
-        except SsecfsError as error:
-            self.progress.failed += 1
-            self.progress.last_error = str(error)
-            raise
+        async with self._gate.changing(inode), inode.lock:
+            if inode.linkage is Linkage.UNLINKED:
+                return
+            open_file = self._tables.open_files.peek(inode.ino)
+            try:
+                if open_file is not None and open_file.is_dirty:
+                    object_key = self._tables.namespace.file_key(inode.path)
+                    await self.upload_as(inode, open_file, object_key, self._condition_for(inode))
+                elif inode.saved is Saved.NO:
+                    await self._save_attrs(inode)
+            except SsecfsError as error:
+                self.progress.failed += 1
+                self.progress.last_error = str(error)
+                raise
 
     def save_soon(self, inode: Inode) -> None:
         """Save an inode in a moment, unless something saves it before."""
@@ -132,6 +140,10 @@ class Saver:
         if first is not None:
             raise first
 
+    def has_other_users(self, inode: Inode) -> bool:
+        """Tell whether anybody but us, who only wait to save it, has a file open."""
+        return self._tables.open_files.users(inode.ino) > (1 if inode.ino in self._waiting else 0)
+
     def metadata_for(self, attrs: Attrs, object_key: ObjectKey) -> dict[str, str]:
         """The sealed metadata that carries attributes at an object key."""
         return format_metadata(attrs, object_key, self._seal_key)
@@ -152,9 +164,8 @@ class Saver:
             self._tables.directories.note_entry(parent, Entry(inode.name, kind, shown))
         self.progress.saved += 1
 
-    async def _upload(self, inode: Inode, open_file: OpenFile) -> None:
-        object_key = self._tables.namespace.file_key(inode.path)
-        condition = self._condition_for(inode)
+    async def upload_as(self, inode: Inode, open_file: OpenFile, object_key: ObjectKey, condition: PutCondition) -> None:
+        """Upload a file's content under an object key: its own, or one that it moves to at once; the caller holds its lock."""
         async with open_file.held_still():
             attrs = inode.attrs
             stored = attrs
@@ -195,7 +206,7 @@ class Saver:
             self.note_stored(inode, version, attrs)
             return
         base = inode.version
-        assert base is not None, "a file without a version has unsaved content"  # noqa: S101 - see _upload
+        assert base is not None, "a file without a version has unsaved content"  # noqa: S101 - see save
         object_key = self._tables.namespace.file_key(inode.path)
         metadata = self.metadata_for(attrs, object_key)
         version = await self._copier.copy(base, object_key, metadata, IfUnchanged(base))

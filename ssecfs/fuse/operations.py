@@ -14,9 +14,11 @@ import pyfuse3
 from ssecfs.errors import BadRequestError, NotPermittedError
 from ssecfs.fs.attributes import Attributes
 from ssecfs.fs.directories import DirectoryOps
-from ssecfs.fs.entries import Entries, Replace
+from ssecfs.fs.entries import Entries
 from ssecfs.fs.files import Content, Existing, Files, Owner, Pages
 from ssecfs.fs.nodes import Nodes
+from ssecfs.fs.removal import Removal
+from ssecfs.fs.renames import Renames, Replace
 from ssecfs.fs.statfs import Room, measure_room
 from ssecfs.fuse.boundary import replies
 from ssecfs.fuse.convert import attr_change, entry_attributes, missing_entry
@@ -34,6 +36,8 @@ class Filesystem:
     files: Files
     directories: DirectoryOps
     entries: Entries
+    removal: Removal
+    renames: Renames
     attributes: Attributes
 
 
@@ -127,12 +131,12 @@ class Operations(pyfuse3.Operations):
     @replies
     async def unlink(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
         """Remove a file."""
-        await self._fs.entries.unlink(await self._child(parent_inode, name))
+        await self._fs.removal.unlink(await self._child(parent_inode, name))
 
     @replies
     async def rmdir(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
         """Remove a directory."""
-        await self._fs.directories.rmdir(await self._child(parent_inode, name))
+        await self._fs.removal.rmdir(await self._child(parent_inode, name))
 
     @replies
     async def symlink(
@@ -163,7 +167,7 @@ class Operations(pyfuse3.Operations):
             raise BadRequestError(message)
         inode = await self._child(parent_inode_old, name_old)
         may_replace = Replace.NO if flags else Replace.YES
-        await self._fs.entries.rename(inode, self._fs.nodes.get(parent_inode_new), name_new, may_replace)
+        await self._fs.renames.rename(inode, self._fs.nodes.get(parent_inode_new), name_new, may_replace)
 
     @replies
     async def link(

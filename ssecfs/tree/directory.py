@@ -148,7 +148,8 @@ class Directories:
     def walk(self, inode: Inode) -> "Walk":
         """Go through a directory page by page, from a trusted listing as far as that goes, then as the endpoint tells it."""
         path = inode.path
-        return Walk(self, path, self._fresh(path) or self._begin(path))
+        listing = self._fresh(path)
+        return Walk(self, path, listing if listing is not None else self._begin(path))
 
     async def is_empty(self, inode: Inode) -> bool:
         """Ask the endpoint, never a kept listing, whether a directory has no entry but its own marker."""

@@ -8,7 +8,8 @@ at most one inode has a given parent and name; the root is always there. No meth
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NewType
 
@@ -82,6 +83,17 @@ class Inode:
         """Path relative to the mount point; empty for the root."""
         return join_path(self.parent.path, self.name) if self.parent is not None else ""
 
+    def is_within(self, directory: "Inode") -> bool:
+        """Tell whether this is the directory, or something at any depth in it."""
+        inode: Inode | None = self
+        while inode is not None and inode is not directory:
+            inode = inode.parent
+        return inode is not None
+
+    def note_entries_changed(self, now_ns: int) -> None:
+        """An entry came or went: the directory's times move, here only (it would cost a PUT for each file)."""
+        self.attrs = replace(self.attrs, mtime_ns=now_ns, ctime_ns=now_ns)
+
     def require_directory(self) -> None:
         """Insist on a directory.
 
@@ -126,6 +138,12 @@ class InodeTable:
     def children_of(self, parent: Inode) -> list[Inode]:
         """The inodes in the table that are in a directory."""
         return list(self._by_name.get(parent.ino, {}).values())
+
+    def below(self, directory: Inode) -> Iterator[Inode]:
+        """The inodes in the table that are at any depth in a directory."""
+        for child in self.children_of(directory):
+            yield child
+            yield from self.below(child)
 
     def add(self, parent: Inode, name: Name, attrs: Attrs, version: ObjectVersion | None) -> Inode:
         """Make an inode for a name that has none; it stays while somebody holds it (note_lookup, pin)."""

@@ -45,11 +45,7 @@ class Namespace:
         Raises:
             NameTooLongError: the object key would be over 1024 bytes.
         """
-        object_key = self.prefix + path
-        if len(object_key.encode()) > MAX_OBJECT_KEY_BYTES:
-            message = f"the object key would have over {MAX_OBJECT_KEY_BYTES} bytes: use shorter folder or file names"
-            raise NameTooLongError(message)
-        return ObjectKey(object_key)
+        return checked_key(self.prefix + path)
 
     def marker_key(self, path: str) -> ObjectKey:
         """The object key of a directory's marker; that of a whole bucket's root lies in our own folder."""
@@ -95,3 +91,15 @@ def join_path(parent_path: str, name: bytes) -> str:
     """The path of an entry in a directory, relative to the mount point."""
     component = name.decode("utf-8", "surrogateescape")
     return f"{parent_path}{SEPARATOR}{component}" if parent_path else component
+
+
+def checked_key(object_key: str) -> ObjectKey:
+    """Accept an object key, if a server does.
+
+    Raises:
+        NameTooLongError: over 1024 bytes.
+    """
+    if len(object_key.encode()) > MAX_OBJECT_KEY_BYTES:
+        message = f"the object key would have over {MAX_OBJECT_KEY_BYTES} bytes: use shorter folder or file names"
+        raise NameTooLongError(message)
+    return ObjectKey(object_key)

@@ -12,13 +12,14 @@ import trio
 from support.cacherig import cache_rig
 from support.memory_store import MemoryStore
 
-from ssecfs.app.assembly import make_filesystem
+from ssecfs.app.assembly import Backend, make_filesystem
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AttrChange
-from ssecfs.fs.entries import Replace
 from ssecfs.fs.files import Content, Existing, Owner
+from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Trust
+from ssecfs.fs.renames import Replace
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.fuse.operations import Filesystem
 from ssecfs.keyring.keyring import Keyring
@@ -103,17 +104,17 @@ class FsRig:
         await self.fs.directories.mkdir(parent, name, Owner(1, 2, stat.S_IFDIR | 0o755))
 
     async def rmdir(self, path: str) -> None:
-        await self.fs.directories.rmdir(await self.walk(path))
+        await self.fs.removal.rmdir(await self.walk(path))
 
     async def unlink(self, path: str) -> None:
-        await self.fs.entries.unlink(await self.walk(path))
+        await self.fs.removal.unlink(await self.walk(path))
 
     async def rename(self, path: str, target: str) -> None:
         # As the kernel does: both directories first, then the entries.
         await self.parent_of(path)
         parent, name = await self.parent_of(target)
         inode = await self.walk(path)
-        await self.fs.entries.rename(inode, parent, name, Replace.YES)
+        await self.fs.renames.rename(inode, parent, name, Replace.YES)
 
     async def listdir(self, path: str) -> list[str]:
         fh = self.fs.directories.opendir(await self.walk(path))
@@ -161,8 +162,9 @@ async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0) -
             namespace=namespace,
         )
         copier = Copier(store, kept.cache.read)
-        saver = Saver(tables=tables, store=store, copier=copier, seal_key=SEAL_KEY, nursery=nursery)
-        rig = FsRig(make_filesystem(tables, store, copier, saver, Trust(ttl_s, 0)), saver, store)
+        gate = Gate()
+        saver = Saver(tables=tables, store=store, copier=copier, gate=gate, seal_key=SEAL_KEY, nursery=nursery)
+        rig = FsRig(make_filesystem(Backend(store, copier), tables, saver, gate, Trust(ttl_s, 0)), saver, store)
         yield rig
         await rig.flush()
         nursery.cancel_scope.cancel()

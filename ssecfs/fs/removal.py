@@ -1,0 +1,105 @@
+"""unlink and rmdir, and what it means that a name goes.
+
+Imported by ``fuse`` and ``fs.renames``. Who has a removed file open keeps its content: it is brought here before the object is
+deleted.
+"""
+
+from ssecfs.errors import IsADirError, NoEntryError, NotEmptyError
+from ssecfs.fs.files import Clock
+from ssecfs.fs.gate import Gate
+from ssecfs.fs.nodes import Nodes
+from ssecfs.fs.saving import Saver, Tables
+from ssecfs.s3.store import ObjectStore
+from ssecfs.tree.inodes import Inode, Linkage
+
+
+class Removal:
+    """Takes names away. Owns nothing."""
+
+    def __init__(self, *, nodes: Nodes, tables: Tables, store: ObjectStore, saver: Saver, gate: Gate, now_ns: Clock) -> None:
+        """Take the collaborators."""
+        self._nodes = nodes
+        self._tables = tables
+        self._store = store
+        self._saver = saver
+        self._gate = gate
+        self._now_ns = now_ns
+
+    async def unlink(self, inode: Inode) -> None:
+        """Remove a file.
+
+        Raises:
+            IsADirError: it is a directory.
+            NoEntryError: it is gone already.
+        """
+        if inode.attrs.is_dir:
+            message = f"inode {inode.ino} is a directory: use rmdir"
+            raise IsADirError(message)
+        async with self._gate.changing(inode), inode.lock:
+            require_linked(inode)
+            await self.detach_content(inode)
+            if inode.version is not None:
+                await self._store.delete(inode.version.object_key)
+            self.note_gone(inode)
+
+    async def rmdir(self, inode: Inode) -> None:
+        """Remove an empty directory.
+
+        Raises:
+            NotADirError: it is none.
+            NotEmptyError: it has entries, here or on the server.
+            NoEntryError: it is gone already.
+        """
+        inode.require_directory()
+        async with self._gate.changing(inode), inode.lock:
+            require_linked(inode)
+            await self.require_empty(inode)
+            marker_key = self._tables.namespace.marker_key(inode.path)
+            await self._store.delete(marker_key)
+            self._tables.book.forget(marker_key)
+            self.note_gone(inode)
+
+    async def require_empty(self, directory: Inode) -> None:
+        """Insist on a directory without entries, here and on the server.
+
+        Raises:
+            NotEmptyError: it has some.
+        """
+        unsaved = any(self._nodes.is_ours(child) for child in self._tables.inodes.children_of(directory))
+        if unsaved or not await self._tables.directories.is_empty(directory):
+            message = f"directory {directory.ino} is not empty"
+            raise NotEmptyError(message)
+
+    async def detach_content(self, inode: Inode) -> None:
+        """Bring the content of a file here that somebody has open, before its object goes."""
+        open_file = self._tables.open_files.peek(inode.ino)
+        if open_file is not None and inode.version is not None and self._saver.has_other_users(inode):
+            await open_file.detach()
+
+    def note_gone(self, inode: Inode) -> None:
+        """The name and the object are no more; who holds the inode keeps it. Atomic."""
+        if inode.version is not None:
+            self._tables.book.forget(inode.version.object_key)
+            self._tables.cache.drop(inode.version.object_key)
+        self.note_replaced(inode)
+
+    def note_replaced(self, inode: Inode) -> None:
+        """The name and the object belong to something else now; who holds the inode keeps it. Atomic."""
+        parent = inode.parent
+        assert parent is not None, "the kernel does not remove the root"  # noqa: S101 - it answers EBUSY itself
+        if inode.attrs.is_dir:
+            self._tables.directories.drop_tree(inode)
+        self._tables.directories.note_removed(parent, inode.name)
+        parent.note_entries_changed(self._now_ns())
+        self._tables.inodes.unlink(inode)
+
+
+def require_linked(inode: Inode) -> None:
+    """Insist on an inode that still has its name.
+
+    Raises:
+        NoEntryError: somebody removed it while we waited.
+    """
+    if inode.linkage is Linkage.UNLINKED:
+        message = f"inode {inode.ino} was removed meanwhile"
+        raise NoEntryError(message)
