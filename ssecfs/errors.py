@@ -13,7 +13,7 @@
     │  ├─ NotPermittedError              EPERM
     │  ├─ UnsupportedError               ENOTSUP
     │  ├─ NoAttributeError               ENODATA
-    │  ├─ AttributeTooBigError           ENOSPC
+    │  ├─ AttributeTooBigError           ERANGE
     │  ├─ BadHandleError                 EBADF
     │  └─ FileTooBigError                EFBIG
     ├─ StoreError                                   warning   the endpoint answered, or could not be reached
@@ -140,9 +140,9 @@ class NoAttributeError(RequestError):
 
 
 class AttributeTooBigError(RequestError):
-    """The object's metadata cannot hold it."""
+    """An extended attribute does not fit."""
 
-    errno = _errno.ENOSPC
+    errno = _errno.ERANGE
 
 
 class BadHandleError(RequestError):

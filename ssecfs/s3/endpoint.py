@@ -80,4 +80,13 @@ def make_client(options: S3Options) -> Any:
         raise ConfigError(message) from error
     # Servers that never answer 100 Continue would cost a second for each upload.
     client.meta.events.unregister("before-call.s3", add_expect_header)
+    client.meta.events.register("before-call.s3.HeadObject", _stay_here)
     return client
+
+
+def _stay_here(context: Any, **_: object) -> None:
+    """Keep botocore from taking a 400 for a wrong region: to HEAD it is also "wrong customer key". It would ask twice more.
+
+    The listing that every mount begins with has found the region by then.
+    """
+    context["s3_redirect"]["redirected"] = True

@@ -33,7 +33,7 @@ from ssecfs.errors import (
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.s3.guard import StoreFeatures
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import Always, ETag, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
+from ssecfs.s3.types import Always, ByteRange, ETag, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
 from ssecfs.ssec import CUSTOMER_KEY_BYTES, CustomerKey
 from ssecfs.tasks import open_tasks
 
@@ -117,7 +117,7 @@ async def _probe(views: Views, bucket: str, prefix: str, keyring: Keyring, mode:
         await _sample(views.keyed, bucket, prefix, keyring)
     if mode is ProbeMode.READ_ONLY:
         if fitting:
-            await _check_canary(views, bucket, fitting[0])
+            await _check_canary(views, bucket, present[fitting[0]])
         return StoreFeatures(has_if_absent=False, has_if_unchanged=False)
     canary = present.get(own[0])
     if canary is None:
@@ -134,20 +134,27 @@ async def _check_server(views: Views, bucket: str, canary: ObjectVersion) -> Sto
         found[name] = await _is_refused(views.keyed, canary.object_key, condition)
 
     async with open_tasks() as nursery:
-        nursery.start_soon(_check_canary, views, bucket, canary.object_key)
+        nursery.start_soon(_check_canary, views, bucket, canary)
         nursery.start_soon(ask, "if absent", IfAbsent())
         nursery.start_soon(ask, "if unchanged", IfUnchanged(other))
     return StoreFeatures(has_if_absent=found["if absent"], has_if_unchanged=found["if unchanged"])
 
 
-async def _check_canary(views: Views, bucket: str, object_key: ObjectKey) -> None:
+async def _check_canary(views: Views, bucket: str, canary: ObjectVersion) -> None:
     """Make sure that the canary opens with the key, and only with it."""
-    try:
-        info = await views.keyed.head(object_key)
-    except (WrongCustomerKeyError, CustomerKeyNeededError) as error:
-        message = f"wrong key: the canary object of bucket {bucket} does not open with it; mount with the right keyfile"
-        raise WrongKeyError(message) from error
-    if info.key_md5 is None or await _opens(views.decoy, object_key):
+    has_opened: list[bool] = []
+
+    async def try_others() -> None:
+        has_opened.append(await _opens(views.decoy, canary))
+
+    async with open_tasks() as nursery:
+        nursery.start_soon(try_others)
+        try:
+            info = await views.keyed.head(canary.object_key)
+        except (WrongCustomerKeyError, CustomerKeyNeededError) as error:
+            message = f"wrong key: the canary object of bucket {bucket} does not open with it; mount with the right keyfile"
+            raise WrongKeyError(message) from error
+    if info.key_md5 is None or has_opened[0]:
         message = (
             f"the server gives out objects of bucket {bucket} without the right key: it does not honour SSE-C. "
             "Nothing was mounted; use a server that does"
@@ -155,12 +162,25 @@ async def _check_canary(views: Views, bucket: str, object_key: ObjectKey) -> Non
         raise StoreProbeError(message)
 
 
-async def _opens(view: ObjectStore, object_key: ObjectKey) -> bool:
+async def _opens(view: ObjectStore, canary: ObjectVersion) -> bool:
+    """Tell whether an object opens. By a GET: its refusal has its reason in it, where that of a HEAD costs another request."""
     try:
-        await view.head(object_key)
+        await view.get(canary, ByteRange(0, 1), _ignore)
+    except (AccessDeniedError, ObjectMissingError):
+        return False
+    except ObjectChangedError:
+        pass  # the conditions that are tried meanwhile have stored it once more; a HEAD does not ask for a version
+    else:
+        return True
+    try:
+        await view.head(canary.object_key)
     except (AccessDeniedError, ObjectMissingError):
         return False
     return True
+
+
+def _ignore(_piece: bytes) -> None:
+    """Want no bytes."""
 
 
 async def _is_refused(store: ObjectStore, object_key: ObjectKey, condition: PutCondition) -> bool:

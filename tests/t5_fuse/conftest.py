@@ -1,0 +1,41 @@
+"""Mounts on which requests are counted. What they know they may believe for ever, so that only a remount makes them ask again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.budgets import FOREVER, flush
+from support.mounts import Mounting, mounting, ssecfs
+from support.s3server import S3Server, s3_server
+
+
+@pytest.fixture(scope="module")
+def counting_server(tmp_path_factory: pytest.TempPathFactory, fuse_device: Path) -> Iterator[S3Server]:
+    """A server that checks conditions itself."""
+    with s3_server(tmp_path_factory.mktemp("counting") / "server", "--profile", "aws") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_mount(tmp_path_factory: pytest.TempPathFactory, counting_server: S3Server) -> Iterator[Mounting]:
+    """One mount for the tests of a file that leave it mounted."""
+    place = tmp_path_factory.mktemp("shared")
+    assert ssecfs("keygen", place / "keyfile").returncode == 0
+    with mounting(counting_server, place, place / "keyfile", *FOREVER, source="bucket/shared") as mounted:
+        yield mounted
+
+
+@pytest.fixture
+def folder(shared_mount: Mounting, request: pytest.FixtureRequest) -> Path:
+    """A directory of this test's own in the shared mount, just made."""
+    path = shared_mount.path / request.node.name.replace("[", "-").replace("]", "").replace("/", "-")
+    path.mkdir()
+    flush(shared_mount)
+    return path
+
+
+@pytest.fixture
+def own_mount(counting_server: S3Server, tmp_path: Path, keyfile: Path, request: pytest.FixtureRequest) -> Iterator[Mounting]:
+    """A mount of this test's own, which it may mount again."""
+    with mounting(counting_server, tmp_path, keyfile, *FOREVER, source=f"bucket/{request.node.name}") as mounted:
+        yield mounted
