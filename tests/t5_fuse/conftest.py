@@ -1,4 +1,4 @@
-"""Mounts on which requests are counted. What they know they may believe for ever, so that only a remount makes them ask again."""
+"""Mounts on which requests are counted. They believe for ever what they know, so that only a remount makes them ask again."""
 
 from collections.abc import Iterator
 from pathlib import Path
