@@ -23,8 +23,6 @@ FORMS: Final = frozenset({SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER})
 
 MAX_LINE_BYTES: Final = 1024
 MIN_CHUNK_BYTES: Final = 8192
-MAX_CHUNK_BYTES: Final = 64 << 20
-"""A signed chunk is held in memory until its signature is checked."""
 
 _CHUNK_LINE: Final = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 _EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
@@ -41,8 +39,9 @@ class _Expect(Enum):
 class ChunkDecoder:
     """Takes the encoded body piece by piece and gives the decoded one.
 
-    Owns: what has not been decoded yet. Invariants: signed data is given out only after its signature was checked; at the end,
-    is_complete is true and trailers holds what came.
+    Owns: what has not been decoded yet: a line at most, however large a chunk is. Invariants: a chunk's signature is checked
+    before the last of its data is given out, so what was given out counts only once is_complete is true; then trailers holds
+    what came.
     """
 
     def __init__(self, signed: Signed) -> None:
@@ -56,6 +55,7 @@ class ChunkDecoder:
         self._buffer = bytearray()
         self._expect = _Expect.LINE
         self._missing = 0
+        self._sha256 = hashlib.sha256()
         self._was_small = False
         self._signature = ""
         self._raw_trailers: list[tuple[str, str]] = []
@@ -90,17 +90,16 @@ class ChunkDecoder:
                 self._handle_line(line)
 
     def _take_data(self) -> bytes | None:
-        """Data of the current chunk: all of it when signed, as much as there is otherwise."""
-        wanted = self._missing if self._is_signed else min(self._missing, len(self._buffer))
-        if len(self._buffer) < wanted or not wanted:
+        """What has come of the current chunk's data; None: nothing yet."""
+        data = bytes(self._buffer[: self._missing])
+        if not data:
             return None
-        data = bytes(self._buffer[:wanted])
-        del self._buffer[:wanted]
-        self._missing -= wanted
+        del self._buffer[: len(data)]
+        self._missing -= len(data)
         if self._is_signed:
-            self._check_chunk(data)
+            self._sha256.update(data)
         if not self._missing:
-            self._expect = _Expect.DATA_END
+            self._end_chunk(_Expect.DATA_END)
         return data
 
     def _take_line(self) -> bytes | None:
@@ -131,16 +130,20 @@ class ChunkDecoder:
         self._signature = found[2].decode() if found[2] else ""
         if size and self._was_small:
             raise S3Error("InvalidChunkSizeError", "Only the last chunk is allowed to have a size less than 8192 bytes")
-        if size > MAX_CHUNK_BYTES:
-            raise S3Error("InvalidRequest", "A chunk of the body is too large.")
         self._was_small = size < MIN_CHUNK_BYTES
         self._missing = size
+        self._sha256 = hashlib.sha256()
         if size:
             self._expect = _Expect.DATA
-            return
+        else:
+            self._end_chunk(_Expect.TRAILER)
+
+    def _end_chunk(self, expect: _Expect) -> None:
         if self._is_signed:
-            self._check_chunk(b"")
-        self._expect = _Expect.TRAILER
+            signed, digest = self._signed, self._sha256.hexdigest()
+            scope = f"{signed.moment}\n{signed.scope}"
+            self._require(f"AWS4-HMAC-SHA256-PAYLOAD\n{scope}\n{self._previous}\n{_EMPTY_SHA256}\n{digest}", self._signature)
+        self._expect = expect
 
     def _handle_trailer(self, line: bytes) -> None:
         if line:
@@ -154,19 +157,6 @@ class ChunkDecoder:
         if self._is_signed and self._has_trailer:
             self._check_trailer(signature or "")
         self._expect = _Expect.NOTHING
-
-    def _check_chunk(self, data: bytes) -> None:
-        text = "\n".join(
-            (
-                "AWS4-HMAC-SHA256-PAYLOAD",
-                self._signed.moment,
-                self._signed.scope,
-                self._previous,
-                _EMPTY_SHA256,
-                hashlib.sha256(data).hexdigest(),
-            )
-        )
-        self._require(text, self._signature)
 
     def _check_trailer(self, signature: str) -> None:
         lines = "".join(f"{name}:{value}\n" for name, value in self.trailers.items())

@@ -18,7 +18,8 @@ from support.s3calls import read, seeded_bytes, trio
 from support.s3server import REGION, SECRET_ACCESS_KEY, S3Server
 
 from ssecfs.server.body import Body
-from ssecfs.server.chunked import SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER
+from ssecfs.server.chunked import SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER, ChunkDecoder
+from ssecfs.server.errors import S3Error
 from ssecfs.server.request import parse_request
 from ssecfs.server.sigv4 import Signed, canonical_request, signature_of, signing_key
 from ssecfs.ssec import CustomerKey, request_headers
@@ -129,6 +130,23 @@ def test_published_chunks_are_accepted(form: str) -> None:
         return b"".join([piece async for piece in Body(request, signed, receive).pieces()])
 
     assert asyncio.run(read_all()) == b"a" * 66_560
+
+
+@pytest.mark.parametrize("form", [SIGNED, SIGNED_TRAILER])
+def test_data_of_a_large_signed_chunk_is_given_out_as_it_comes_but_its_end_only_if_signed(form: str) -> None:
+    piece, count = b"a" * 65_536, 16
+    seed = Chain("5eed" * 16, PUBLISHED_KEY, PUBLISHED_MOMENT, PUBLISHED_SCOPE)
+    right = seed.chunk(piece * count)
+    for signature in (right, "0" * 64):
+        decoder = ChunkDecoder(Signed("", form, "5eed" * 16, PUBLISHED_KEY, PUBLISHED_MOMENT, PUBLISHED_SCOPE))
+        assert list(decoder.feed(f"{count * len(piece):x};chunk-signature={signature}\r\n".encode())) == []
+        for _ in range(count - 1):
+            assert list(decoder.feed(piece)) == [piece]
+        if signature == right:
+            assert list(decoder.feed(piece)) == [piece]
+        else:
+            with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
+                next(decoder.feed(piece))
 
 
 @dataclass
