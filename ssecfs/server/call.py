@@ -184,14 +184,16 @@ class Call:
         return f'"{os.urandom(16).hex() if is_random else md5.hex()}"'
 
     def echo(self, given: CustomerKey | None) -> dict[str, str]:
-        """The headers by which an answer shows which key was used."""
-        if given is None or self.profile.echo is Echo.NONE:
+        """The headers by which an answer shows which key was used, or that it was the server's own."""
+        if given is None:
+            return {OTHER_ENCRYPTION: "AES256"} if self.profile.encrypts_by_default else {}
+        if self.profile.echo is Echo.NONE:
             return {}
         return {ALGORITHM_HEADER: ALGORITHM, KEY_MD5_HEADER: given.md5}
 
     def read_echo(self, stored: StoredObject) -> dict[str, str]:
         """The same for a read; a key that had no effect is not shown."""
-        return self.echo(self.customer_key()) if stored.seal.is_ssec or self.is_ssec_ignored else {}
+        return self.echo(self.customer_key() if stored.seal.is_ssec or self.is_ssec_ignored else None)
 
     def copy_echo(self, given: CustomerKey | None) -> dict[str, str]:
         """The same for a copy."""

@@ -197,7 +197,7 @@ class Profile:
 
     Attributes:
         trio_order: in which order the three headers of a key are checked.
-        encrypts_by_default: buckets show a default encryption although they were given none.
+        encrypts_by_default: buckets show an encryption that they were not given, and objects without a key that they have it.
         shows_version: heads carry a version id although the bucket is not versioned.
         answers: where they differ from AWS's.
         accepts: the cases that are served all the same.

@@ -53,7 +53,8 @@ async def complete_upload(call: Call) -> Response:
     ]
     if checksum:
         tree += [(f"Checksum{checksum.algorithm.upper()}", checksum.value), ("ChecksumType", checksum.kind)]
-    return document("CompleteMultipartUploadResult", tree, headers=call.new_version_headers(stored))
+    shown = {} if upload.seal.is_ssec else call.echo(None)
+    return document("CompleteMultipartUploadResult", tree, headers=shown | call.new_version_headers(stored))
 
 
 def _chosen_parts(call: Call, root: Element, upload: StoredUpload, parts: dict[int, StoredPart]) -> list[StoredPart]:

@@ -40,12 +40,24 @@ def test_answers_show_which_key_was_used_and_never_the_key(endpoint: Endpoint, t
     ]
     assert [answer.status for answer in answers] == [200] * 5
     assert [echo_in(answer) for answer in answers] == [wanted] * 5
+    assert not any("x-amz-server-side-encryption" in answer.headers for answer in answers)
     assert not any(trio.encoded in str([answer.headers, answer.body]) for answer in answers)
 
 
-def test_plain_requests_show_no_key(endpoint: Endpoint, plain: str) -> None:
-    answers = [endpoint.ask("GET", plain), endpoint.ask("HEAD", plain), endpoint.ask("PUT", plain, {}, BODY)]
-    assert [(answer.status, echo_in(answer)) for answer in answers] == [(200, {})] * 3
+def test_plain_requests_show_no_key_but_the_servers_own_encryption(endpoint: Endpoint, plain: str) -> None:
+    created = endpoint.ask("POST", f"{plain}-parts?uploads")
+    part = f"{plain}-parts?partNumber=1&uploadId={created.element('UploadId')}"
+    answers = [
+        endpoint.ask("PUT", plain, {}, BODY),
+        endpoint.ask("GET", plain),
+        endpoint.ask("HEAD", plain),
+        endpoint.ask("PUT", f"{plain}-copy", {"x-amz-copy-source": plain}),
+        created,
+        endpoint.ask("PUT", part, {}, BODY),
+    ]
+    own = "AES256" if endpoint.profile.encrypts_by_default else None
+    shown = [(answer.status, echo_in(answer), answer.headers.get("x-amz-server-side-encryption")) for answer in answers]
+    assert shown == [(200, {}, own)] * 6
 
 
 def test_completion_and_listings_show_no_key(endpoint: Endpoint, target: str, trio: Trio) -> None:
