@@ -4,14 +4,22 @@ Imported by ``server.http``. It holds no header and no query value, so no secret
 """
 
 import json
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+LOGGER: Final = logging.getLogger(__name__)
 
 
 class RequestLog:
-    """Appends lines to a file, each at once. Owns: the file."""
+    """Appends lines to a file, each at once. Owns: the file.
+
+    What cannot be written, on a full disk for example, is no reason not to serve: the server's own log says it.
+    """
 
     def __init__(self, path: Path | None) -> None:
         """Open the file; None: keep no log. It names objects, so that a new one is private."""
@@ -26,9 +34,19 @@ class RequestLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            with _complaining():
+                self._file.close()
 
     def note(self, **fields: str | float) -> None:
         """Write one line."""
         if self._file is not None:
-            self._file.write(json.dumps({"time": round(time.time(), 6), **fields}) + "\n")
+            with _complaining():
+                self._file.write(json.dumps({"time": round(time.time(), 6), **fields}) + "\n")
+
+
+@contextmanager
+def _complaining() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        LOGGER.error("the request log cannot be written: %s", error.strerror)  # noqa: TRY400 - a traceback says no more

@@ -111,3 +111,14 @@ def test_manual_describes_every_field_and_every_ending(server: S3Server) -> None
     assert list(json.loads(example.replace("\\-", "-"))) == list(request)
     for ending in ("whole", "short", "reset", "lost", "gone"):
         assert f"\\fB{ending}\\fR" in section[1]
+
+
+def test_log_that_cannot_be_written_is_no_reason_not_to_serve(tmp_path: Path) -> None:
+    with s3_server(tmp_path / "server", "--request-log", "/dev/full", tls="off") as server:
+        assert ask(server, "PUT", "/bucket/a", b"12345")[0] == 200
+        assert ask(server, "GET", "/bucket/a")[2] == b"12345"
+    assert server.process.returncode == 0
+    complaints = (tmp_path / "server-errors.txt").read_text().splitlines()
+    assert {complaint.partition(": ")[2] for complaint in complaints} == {
+        "the request log cannot be written: No space left on device"
+    }
