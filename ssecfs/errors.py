@@ -13,7 +13,7 @@
     │  ├─ NotPermittedError              EPERM
     │  ├─ UnsupportedError               ENOTSUP
     │  ├─ NoAttributeError               ENODATA
-    │  ├─ AttributeTooBigError           ERANGE
+    │  ├─ AttributeTooBigError           ENOSPC
     │  ├─ BadHandleError                 EBADF
     │  └─ FileTooBigError                EFBIG
     ├─ StoreError                                   warning   the endpoint answered, or could not be reached
@@ -140,9 +140,9 @@ class NoAttributeError(RequestError):
 
 
 class AttributeTooBigError(RequestError):
-    """An extended attribute does not fit."""
+    """The object's metadata cannot hold it."""
 
-    errno = _errno.ERANGE
+    errno = _errno.ENOSPC
 
 
 class BadHandleError(RequestError):

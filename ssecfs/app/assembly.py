@@ -29,7 +29,7 @@ from ssecfs.cache.segments import CacheOptions, Segments
 from ssecfs.cache.spool import Spool
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
-from ssecfs.fs.attributes import Attributes
+from ssecfs.fs.attributes import AS_STORED, Attributes, Overrides
 from ssecfs.fs.directories import DirectoryOps
 from ssecfs.fs.entries import Entries
 from ssecfs.fs.files import Files
@@ -38,6 +38,7 @@ from ssecfs.fs.nodes import Nodes, Trust
 from ssecfs.fs.removal import Removal
 from ssecfs.fs.renames import Renames
 from ssecfs.fs.saving import Saver, Tables
+from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.operations import Filesystem, Operations
 from ssecfs.fuse.session import mounted
 from ssecfs.keyring.derive import derive_subkey
@@ -162,7 +163,9 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
     copier = Copier(store, cache.read)
     gate = Gate()
     saver = Saver(tables=tables, store=store, copier=copier, gate=gate, seal_key=seal_key, nursery=nursery)
-    filesystem = make_filesystem(Backend(store, copier), tables, saver, gate, trust)
+    filesystem = make_filesystem(
+        Backend(store, copier), tables, saver, gate, trust, Overrides(options.uid, options.gid, options.umask)
+    )
     await filesystem.nodes.load_root()
     return Mount(filesystem, tables.open_files, saver, cache)
 
@@ -198,7 +201,9 @@ class Backend:
     copier: Copier
 
 
-def make_filesystem(backend: Backend, tables: Tables, saver: Saver, gate: Gate, trust: Trust) -> Filesystem:
+def make_filesystem(
+    backend: Backend, tables: Tables, saver: Saver, gate: Gate, trust: Trust, overrides: Overrides = AS_STORED
+) -> Filesystem:
     """The operations over their tables, all on one clock."""
     store, copier = backend.store, backend.copier
     inodes, directories, book, open_files = tables.inodes, tables.directories, tables.book, tables.open_files
@@ -235,8 +240,9 @@ def make_filesystem(backend: Backend, tables: Tables, saver: Saver, gate: Gate, 
         gate=gate,
         now_ns=now_ns,
     )
-    attributes = Attributes(nodes=nodes, open_files=open_files, saver=saver, now_ns=now_ns)
-    return Filesystem(inodes, nodes, files, directory_ops, entries, removal, renames, attributes)
+    attributes = Attributes(nodes=nodes, open_files=open_files, saver=saver, overrides=overrides, now_ns=now_ns)
+    xattrs = Xattrs(nodes=nodes, saver=saver, store=store, cache=tables.cache, now_ns=now_ns)
+    return Filesystem(inodes, nodes, files, directory_ops, entries, removal, renames, attributes, xattrs, overrides)
 
 
 async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], None]) -> None:

@@ -48,6 +48,7 @@ class MountOptions:
         endpoint_url: None: AWS.
         cache_size_bytes: None: by the free disk.
         ttl_s: may be infinite.
+        uid, gid: None: as stored.
         log_file: None: standard error.
     """
 
@@ -66,6 +67,9 @@ class MountOptions:
     ttl_s: float
     access: Access
     is_shared: bool
+    uid: int | None
+    gid: int | None
+    umask: int
     log_file: Path | None
     log_level: int
     stay: Stay
@@ -148,6 +152,9 @@ def mount_options(source: str, mountpoint: str, values: Mapping[str, Value]) -> 
         ttl_s=_seconds(values, "ttl", 5.0),
         access=Access.READ_ONLY if values.get("read-only", False) else Access.READ_WRITE,
         is_shared=bool(values.get("allow-other", False)),
+        uid=_number(values, "uid"),
+        gid=_number(values, "gid"),
+        umask=_number(values, "umask") or 0,
         log_file=log_file.absolute() if log_file is not None else None,
         log_level=logging.getLevelNamesMapping()[(_text(values, "log-level") or "warning").upper()],
         stay=stay,
@@ -214,8 +221,10 @@ def _read_file(path: Path, command: Command) -> dict[str, str]:
         if option is None or option.name == "config":
             message = f"configuration file {path}: there is no option {name!r}; see ssecfs {command.name} --help"
             raise ConfigError(message)
-        if isinstance(value, bool) != (option.kind is Kind.SWITCH) or isinstance(value, dict | list):
-            wanted = "true or false" if option.kind is Kind.SWITCH else "a text or a number"
+        is_fit = isinstance(value, bool) == (option.kind is Kind.SWITCH) and not isinstance(value, dict | list)
+        if not is_fit or (option.kind is Kind.BITS and not isinstance(value, str)):
+            # TOML's numbers are decimal: 22 is not 022.
+            wanted = {Kind.SWITCH: "true or false", Kind.BITS: 'a text, such as "022"'}.get(option.kind, "a text or a number")
             message = f"configuration file {path}: {name} takes {wanted}"
             raise ConfigError(message)
         if command.option(name) is None:
@@ -237,6 +246,11 @@ def _path(values: Mapping[str, Value], name: str) -> Path | None:
 def _seconds(values: Mapping[str, Value], name: str, default: float) -> float:
     value = values.get(name)
     return float(value) if isinstance(value, int | float) else default
+
+
+def _number(values: Mapping[str, Value], name: str) -> int | None:
+    value = values.get(name)
+    return value if isinstance(value, int) else None
 
 
 def _memory(values: Mapping[str, Value]) -> int:

@@ -23,6 +23,9 @@ class Kind(Enum):
     PATH = "path"
     SIZE = "size"
     SECONDS = "seconds"
+    ID = "user or group number"
+    BITS = "permission bits"
+    """Octal, as chmod(1) takes them."""
     SWITCH = "switch"
     MANY = "many"
     """May be given several times."""
@@ -70,6 +73,11 @@ class Command:
         return next((option for option in self.options if option.name == name), None)
 
 
+MAX_ID: Final = (1 << 32) - 2
+"""The number after it means nobody at all, for chown(2)."""
+
+MAX_BITS: Final = 0o7777
+
 PROFILE_NAMES: Final = ("ovh", "aws", "ceph", "minio", "garage", "blocked", "ignores-ssec", "no-trailer", "no-copy")
 KEYFILE: Final = Option(
     "keyfile", Kind.PATH, "FILE", "file with the customer key; made by ssecfs keygen; readable by you alone"
@@ -96,6 +104,9 @@ MOUNTING: Final = (
     Option("ttl", Kind.SECONDS, "SECONDS", "how long names and attributes are trusted without asking; or forever", "5"),
     Option("read-only", Kind.SWITCH, "", "refuse every change"),
     Option("allow-other", Kind.SWITCH, "", "let other users see the mount; modes and owners still decide"),
+    Option("uid", Kind.ID, "UID", "show everything as this user's; what is stored stays", "as stored"),
+    Option("gid", Kind.ID, "GID", "show everything as this group's; what is stored stays", "as stored"),
+    Option("umask", Kind.BITS, "MASK", "permission bits (octal) that are not shown; what is stored stays", "000"),
     Option("log-file", Kind.PATH, "FILE", "where to log", "standard error with -f, else ssecfs.log in the cache directory"),
     LOG_LEVEL,
     Option("foreground", Kind.SWITCH, "", "stay in the foreground", short="f"),
@@ -200,6 +211,8 @@ def parse_value(option: Option, text: str) -> Value:
         Kind.PATH: lambda given: Path(given).expanduser(),
         Kind.SIZE: parse_size,
         Kind.SECONDS: _parse_seconds,
+        Kind.ID: _parse_id,
+        Kind.BITS: _parse_bits,
         Kind.SWITCH: _parse_switch,
         Kind.MANY: lambda given: (given,),
     }
@@ -225,6 +238,20 @@ def _parse_seconds(text: str) -> float:
         message = f"{text!r} is no number of seconds"
         raise ValueError(message)
     return seconds
+
+
+def _parse_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > MAX_ID:
+        message = f"{text!r} is no user or group number"
+        raise ValueError(message)
+    return int(text)
+
+
+def _parse_bits(text: str) -> int:
+    if not text or set(text) - set("01234567") or int(text, 8) > MAX_BITS:
+        message = f"{text!r} is no mask of permission bits, such as 022"
+        raise ValueError(message)
+    return int(text, 8)
 
 
 def _parse_switch(text: str) -> bool:

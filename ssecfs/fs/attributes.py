@@ -4,15 +4,17 @@ Imported by ``fuse``. The change is true at once here and reaches the server in 
 fsync, rename or unmount.
 """
 
+import stat
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ssecfs.content.openfiles import OpenFiles
-from ssecfs.errors import IsADirError
-from ssecfs.fs.files import Clock, without_set_ids
+from ssecfs.errors import IsADirError, NotPermittedError
+from ssecfs.fs.files import Clock, Owner
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
-from ssecfs.tree.attrs import Attrs
-from ssecfs.tree.inodes import Inode, Saved
+from ssecfs.tree.attrs import Attrs, require_room, without_set_ids
+from ssecfs.tree.inodes import Inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,62 @@ class AttrChange:
     mtime_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What is shown instead of the stored owner and permissions (``--uid``, ``--gid``, ``--umask``); the stored ones stay.
+
+    Attributes:
+        uid, gid: None: as stored.
+        umask: permission bits that are never shown, but for symbolic links, where they mean nothing.
+    """
+
+    uid: int | None = None
+    gid: int | None = None
+    umask: int = 0
+
+    def shown(self, attrs: Attrs) -> Attrs:
+        """The attributes as a program sees them."""
+        uid = attrs.uid if self.uid is None else self.uid
+        gid = attrs.gid if self.gid is None else self.gid
+        mode = attrs.mode if attrs.is_symlink else attrs.mode & ~self.umask
+        if (mode, uid, gid) == (attrs.mode, attrs.uid, attrs.gid):
+            return attrs
+        return replace(attrs, mode=mode, uid=uid, gid=gid)
+
+    def owner(self, uid: int, gid: int, mode: int) -> Owner:
+        """Who a new entry of a process belongs to: it is stored as it is shown. The mask only hides."""
+        return Owner(uid if self.uid is None else self.uid, gid if self.gid is None else self.gid, mode)
+
+    def accept(self, change: AttrChange, attrs: Attrs) -> AttrChange:
+        """The change to what is stored, if the mount allows it: owners stay, and so do the bits that are not shown.
+
+        Raises:
+            NotPermittedError: another owner or group than the one that everything has here.
+        """
+        for wanted, fixed in ((change.uid, self.uid), (change.gid, self.gid)):
+            if wanted is not None and fixed is not None and wanted != fixed:
+                message = f"on this mount everything belongs to {fixed} (--uid, --gid)"
+                raise NotPermittedError(message)
+        return replace(
+            change,
+            uid=change.uid if self.uid is None else None,
+            gid=change.gid if self.gid is None else None,
+            mode=change.mode if change.mode is None else change.mode & ~self.umask | attrs.mode & self.umask,
+        )
+
+
+AS_STORED: Final = Overrides()
+
+
 class Attributes:
     """Changes of attributes. Owns nothing."""
 
-    def __init__(self, *, nodes: Nodes, open_files: OpenFiles, saver: Saver, now_ns: Clock) -> None:
+    def __init__(self, *, nodes: Nodes, open_files: OpenFiles, saver: Saver, overrides: Overrides, now_ns: Clock) -> None:
         """Take the collaborators."""
         self._nodes = nodes
         self._open_files = open_files
         self._saver = saver
+        self._overrides = overrides
         self._now_ns = now_ns
 
     async def change(self, inode: Inode, change: AttrChange) -> Attrs:
@@ -49,20 +99,28 @@ class Attributes:
         Raises:
             IsADirError: a size for a directory.
             NoEntryError: the file is gone.
+            NotPermittedError: an owner that the mount does not allow.
+            AttributeTooBigError: the object's metadata cannot hold our attributes beside those of other tools.
         """
         await self._nodes.getattr(inode)
         if change.size is not None:
             await self._resize(inode, change.size)
-        before = inode.attrs
-        after = _changed(before, change, self._now_ns())
-        if after != before:
-            inode.attrs = after
-            inode.saved = Saved.NO
-        if inode.saved is Saved.NO:
-            open_file = self._open_files.peek(inode.ino)
-            if open_file is None or not open_file.is_dirty:
-                self._saver.save_soon(inode)
+        change = replace(self._overrides.accept(change, inode.attrs), size=None)
+        if change != AttrChange():
+            self._change(inode, change)
         return inode.attrs
+
+    def _change(self, inode: Inode, change: AttrChange) -> None:
+        before = inode.attrs
+        after = _changed(before, change)
+        moved = replace(after, ctime_ns=self._now_ns())
+        if change.atime_ns is not None:
+            inode.forget_reads()
+        if after == before:
+            inode.attrs = moved  # it was so already: as on a local disk ctime moves, but that alone is not worth a request
+            return
+        require_room(after)
+        self._saver.note_changed(inode, moved)
 
     async def _resize(self, inode: Inode, size: int) -> None:
         if inode.attrs.is_dir:
@@ -70,24 +128,23 @@ class Attributes:
             raise IsADirError(message)
         open_file = self._open_files.acquire(inode.ino, inode.version)
         try:
-            await open_file.truncate(size)
-            inode.attrs = inode.attrs.with_content(size, self._now_ns())
+            if size != open_file.size:
+                await open_file.truncate(size)
+                inode.attrs = inode.attrs.with_content(size, self._now_ns())
             if open_file.is_dirty:
-                # Nobody may have it open (truncate(2) by path, or open(2) with O_TRUNC that follows in a moment).
+                # Nobody may have it open (truncate(2) by path).
                 self._saver.save_soon(inode)
         finally:
             self._open_files.release(inode.ino)
 
 
-def _changed(attrs: Attrs, change: AttrChange, now_ns: int) -> Attrs:
-    """The attributes after a change; ctime moves whenever anything was asked for. Pure."""
-    if change == AttrChange(size=change.size):
-        return attrs
+def _changed(attrs: Attrs, change: AttrChange) -> Attrs:
+    """The attributes after a change, ctime aside. Pure."""
     mode = attrs.mode
-    if change.uid is not None or change.gid is not None:
-        mode = without_set_ids(mode) if attrs.is_file else mode
+    if attrs.is_file and (change.uid is not None or change.gid is not None):
+        mode = without_set_ids(mode)
     if change.mode is not None:
-        mode = (attrs.mode & ~0o7777) | (change.mode & 0o7777)
+        mode = stat.S_IFMT(mode) | change.mode
     return replace(
         attrs,
         mode=mode,
@@ -95,5 +152,4 @@ def _changed(attrs: Attrs, change: AttrChange, now_ns: int) -> Attrs:
         gid=attrs.gid if change.gid is None else change.gid,
         atime_ns=attrs.atime_ns if change.atime_ns is None else change.atime_ns,
         mtime_ns=attrs.mtime_ns if change.mtime_ns is None else change.mtime_ns,
-        ctime_ns=now_ns,
     )

@@ -141,10 +141,7 @@ class DirectoryOps:
             offset: 0, or an offset that show was given.
             show: gets an inode (not counted as looked up), its entry, and the offset after it; tells whether it wants more.
         """
-        handle = self._handles.get(fh)
-        if handle is None:
-            message = f"no open directory has the handle {fh}"
-            raise BadHandleError(message)
+        handle = self._get(fh)
         if offset == 0:
             handle.rewind(self._directories.walk(handle.inode))
         place = offset
@@ -164,6 +161,21 @@ class DirectoryOps:
     def releasedir(self, fh: int) -> None:
         """Drop a directory handle."""
         self._inodes.unpin(self._handles.pop(fh).inode)
+
+    async def fsyncdir(self, fh: int) -> None:
+        """Save the directory's attributes, if somebody changed them.
+
+        Raises:
+            StoreError: the endpoint refused or could not be reached.
+        """
+        await self._saver.save(self._get(fh).inode)
+
+    def _get(self, fh: int) -> DirHandle:
+        handle = self._handles.get(fh)
+        if handle is None:
+            message = f"no open directory has the handle {fh}"
+            raise BadHandleError(message)
+        return handle
 
     async def _turn_page(self, handle: DirHandle) -> bool:
         """Get more names; tells whether there are any."""

@@ -6,7 +6,7 @@ getting there.
 
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ssecfs.content.openfile import OpenFile
@@ -46,6 +46,14 @@ class Pages(Enum):
     DROP = "drop"
 
 
+class Reads(Enum):
+    """Whether reading moves the access time."""
+
+    NOTED = "noted"
+    IGNORED = "ignored"
+    """O_NOATIME, or the mount option."""
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Who makes a new file, and which permissions it asks for (umask already applied)."""
@@ -61,6 +69,7 @@ class FileHandle:
 
     inode: Inode
     open_file: OpenFile
+    reads: Reads
     read_ahead: ReadAhead = field(default_factory=ReadAhead)
 
 
@@ -96,9 +105,9 @@ class Files:
         inode = self._inodes.add(parent, name, new_attrs(owner, parent, self._now_ns()), None)
         inode.saved = Saved.NO
         parent.note_entries_changed(self._now_ns())
-        return inode, self._open(inode)
+        return inode, self._open(inode, Reads.NOTED)
 
-    async def open(self, inode: Inode, content: Content) -> tuple[int, Pages]:
+    async def open(self, inode: Inode, content: Content, reads: Reads = Reads.NOTED) -> tuple[int, Pages]:
         """Open a file, checking first whether it changed on the server.
 
         Returns:
@@ -111,11 +120,12 @@ class Files:
         if (await self._nodes.getattr(inode)).is_dir:
             message = f"inode {inode.ino} is a directory"
             raise IsADirError(message)
-        fh = self._open(inode)
+        fh = self._open(inode, reads)
         base = self._handles[fh].open_file.base
         pages = Pages.KEEP if inode.seen_version is not None and inode.seen_version == base else Pages.DROP
         inode.seen_version = base
-        if content is Content.EMPTY and self._handles[fh].open_file.size:
+        if content is Content.EMPTY:
+            # Of an empty file, too: programs make time stamps so. The handle's release sees to it that it is saved.
             await self._handles[fh].open_file.truncate(0)
             self._note_written(self._handles[fh])
         return fh, pages
@@ -123,21 +133,21 @@ class Files:
     async def read(self, fh: int, offset: int, length: int) -> bytes:
         """Read up to length bytes; shorter only at the end of the file."""
         handle = self._get(fh)
-        return await handle.open_file.read(offset, length, handle.read_ahead)
+        piece = await handle.open_file.read(offset, length, handle.read_ahead)
+        if handle.reads is Reads.NOTED:
+            handle.inode.note_read(self._now_ns())
+        return piece
 
     async def write(self, fh: int, offset: int, piece: bytes) -> int:
-        """Write piece; setuid and setgid bits go, as on a local disk."""
+        """Write piece; set-id bits go, whoever writes (the kernel does not say who; on a local disk root would leave them)."""
         handle = self._get(fh)
         written = await handle.open_file.write(offset, piece)
         self._note_written(handle)
         return written
 
     def _note_written(self, handle: FileHandle) -> None:
-        """The content changed: so do size, times, and the bits that make a program run as its owner."""
-        attrs = handle.inode.attrs.with_content(handle.open_file.size, self._now_ns())
-        if attrs.mode & (stat.S_ISUID | stat.S_ISGID):
-            attrs = replace(attrs, mode=without_set_ids(attrs.mode))
-        handle.inode.attrs = attrs
+        handle.inode.attrs = handle.inode.attrs.with_content(handle.open_file.size, self._now_ns())
+        handle.inode.saved = Saved.NO
 
     async def flush(self, fh: int) -> None:
         """Upload what is unsaved, for close(2)."""
@@ -150,9 +160,9 @@ class Files:
         await self._saver.save(self._get(fh).inode)
 
     def release(self, fh: int) -> None:
-        """Drop a handle; what flush could not save is tried again in the background."""
+        """Drop a handle; what flush did not save follows in a moment (it could not, or only attributes changed)."""
         handle = self._handles.pop(fh)
-        if handle.open_file.is_dirty:
+        if handle.open_file.is_dirty or handle.inode.saved is Saved.NO:
             self._saver.save_soon(handle.inode)
         self._open_files.release(handle.inode.ino)
         self._inodes.unpin(handle.inode)
@@ -165,14 +175,14 @@ class Files:
         """The inodes of handles that are still open and have changes; for unmounting."""
         return list({handle.inode.ino: handle.inode for handle in self._handles.values()}.values())
 
-    def _open(self, inode: Inode) -> int:
+    def _open(self, inode: Inode, reads: Reads) -> int:
         open_file = self._open_files.acquire(inode.ino, inode.version)
         if not open_file.is_dirty and inode.version is not None and open_file.base != inode.version:
             open_file.rebase(inode.version)
         self._inodes.pin(inode)
         fh = self._next_fh
         self._next_fh += 1
-        self._handles[fh] = FileHandle(inode, open_file)
+        self._handles[fh] = FileHandle(inode, open_file, reads)
         return fh
 
     def _get(self, fh: int) -> FileHandle:
@@ -188,9 +198,3 @@ def new_attrs(owner: Owner, parent: Inode, now_ns: int) -> Attrs:
     inherits = bool(parent.attrs.mode & stat.S_ISGID)
     mode = owner.mode | (stat.S_ISGID if inherits and stat.S_ISDIR(owner.mode) else 0)
     return Attrs(mode, owner.uid, parent.attrs.gid if inherits else owner.gid, 0, now_ns, now_ns, now_ns)
-
-
-def without_set_ids(mode: int) -> int:
-    """A mode after content or owner changed: setuid goes, and setgid where the group may execute."""
-    mode &= ~stat.S_ISUID
-    return mode & ~stat.S_ISGID if mode & stat.S_IXGRP else mode

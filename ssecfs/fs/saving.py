@@ -24,7 +24,7 @@ from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Absence, Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
 from ssecfs.tree.attrbook import AttrBook
-from ssecfs.tree.attrs import Attrs, format_metadata
+from ssecfs.tree.attrs import Attrs, SealState, format_metadata
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import Inode, InodeTable, Linkage, Saved
 from ssecfs.tree.listing import Entry, EntryKind
@@ -113,6 +113,14 @@ class Saver:
                 self.progress.last_error = str(error)
                 raise
 
+    def note_changed(self, inode: Inode, attrs: Attrs) -> None:
+        """Take over changed attributes: they are saved in a moment, or with the content that is to be saved anyway."""
+        inode.attrs = attrs
+        inode.saved = Saved.NO
+        open_file = self._tables.open_files.peek(inode.ino)
+        if open_file is None or not open_file.is_dirty:
+            self.save_soon(inode)
+
     def save_soon(self, inode: Inode) -> None:
         """Save an inode in a moment, unless something saves it before."""
         if inode.ino in self._waiting or inode.linkage is Linkage.UNLINKED:
@@ -149,12 +157,14 @@ class Saver:
         return format_metadata(attrs, object_key, self._seal_key)
 
     def note_stored(self, inode: Inode, version: ObjectVersion, attrs: Attrs) -> None:
-        """Everywhere take note that an inode's object is now version, with attrs. Atomic."""
+        """Everywhere take note that an inode's object is now version, with attrs, sealed. Atomic."""
+        stored = replace(attrs, seal=SealState.GOOD)
         inode.version = version
         if inode.attrs is attrs:
+            inode.attrs = stored
             inode.saved = Saved.YES
         inode.checked_at = trio.current_time()
-        self._tables.book.note(version, attrs)
+        self._tables.book.note(version, stored)
         if attrs.is_dir:
             self._tables.directories.note_marker(inode, version)
         parent = inode.parent
@@ -167,6 +177,7 @@ class Saver:
     async def upload_as(self, inode: Inode, open_file: OpenFile, object_key: ObjectKey, condition: PutCondition) -> None:
         """Upload a file's content under an object key: its own, or one that it moves to at once; the caller holds its lock."""
         async with open_file.held_still():
+            inode.take_reads()
             attrs = inode.attrs
             stored = attrs
 
@@ -199,16 +210,14 @@ class Saver:
         return IfAbsent(Absence.LISTED if is_listed else Absence.UNKNOWN)
 
     async def _save_attrs(self, inode: Inode) -> None:
-        attrs = inode.attrs
-        if attrs.is_dir:
-            marker_key = self._tables.namespace.marker_key(inode.path)
-            version = await self._store.put(marker_key, b"", self.metadata_for(attrs, marker_key), Always())
-            self.note_stored(inode, version, attrs)
-            return
-        base = inode.version
-        assert base is not None, "a file without a version has unsaved content"  # noqa: S101 - see save
-        object_key = self._tables.namespace.file_key(inode.path)
+        inode.take_reads()
+        attrs, base, namespace = inode.attrs, inode.version, self._tables.namespace
+        object_key = namespace.marker_key(inode.path) if attrs.is_dir else namespace.file_key(inode.path)
         metadata = self.metadata_for(attrs, object_key)
+        if attrs.is_dir and (base is None or base.size == 0):
+            self.note_stored(inode, await self._store.put(object_key, b"", metadata, Always()), attrs)
+            return
+        assert base is not None, "a file without a version has unsaved content"  # noqa: S101 - see save
         version = await self._copier.copy(base, object_key, metadata, IfUnchanged(base))
         self.note_copied(inode, base, version)
         self.note_stored(inode, version, attrs)

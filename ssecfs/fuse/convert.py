@@ -9,6 +9,7 @@ from typing import Final
 import pyfuse3
 
 from ssecfs.fs.attributes import AttrChange
+from ssecfs.tree.attrs import Attrs
 from ssecfs.tree.inodes import Inode, Linkage
 
 SECTOR: Final = 512
@@ -20,9 +21,8 @@ PREFERRED_IO: Final = 128 << 10
 DIRECTORY_BYTES: Final = 4096
 
 
-def entry_attributes(inode: Inode, timeout_s: float) -> pyfuse3.EntryAttributes:
-    """The reply that describes an inode; the kernel may keep it for timeout_s."""
-    attrs = inode.attrs
+def entry_attributes(inode: Inode, attrs: Attrs, timeout_s: float) -> pyfuse3.EntryAttributes:
+    """The reply that shows attrs as those of an inode; the kernel may keep it for timeout_s."""
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = pyfuse3.InodeT(inode.ino)
     entry.generation = 0
@@ -36,7 +36,7 @@ def entry_attributes(inode: Inode, timeout_s: float) -> pyfuse3.EntryAttributes:
     entry.st_size = DIRECTORY_BYTES if attrs.is_dir else attrs.size
     entry.st_blksize = PREFERRED_IO
     entry.st_blocks = -(-attrs.size // SECTOR)
-    entry.st_atime_ns = attrs.atime_ns
+    entry.st_atime_ns = inode.atime_ns
     entry.st_mtime_ns = attrs.mtime_ns
     entry.st_ctime_ns = attrs.ctime_ns
     return entry

@@ -12,14 +12,15 @@ from typing import Final
 import pyfuse3
 
 from ssecfs.errors import BadRequestError, NotPermittedError
-from ssecfs.fs.attributes import Attributes
+from ssecfs.fs.attributes import Attributes, Overrides
 from ssecfs.fs.directories import DirectoryOps
 from ssecfs.fs.entries import Entries
-from ssecfs.fs.files import Content, Existing, Files, Owner, Pages
+from ssecfs.fs.files import Content, Existing, Files, Owner, Pages, Reads
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.removal import Removal
 from ssecfs.fs.renames import Renames, Replace
 from ssecfs.fs.statfs import Room, measure_room
+from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.boundary import replies
 from ssecfs.fuse.convert import attr_change, entry_attributes, missing_entry
 from ssecfs.tree.inodes import Inode, InodeTable
@@ -39,6 +40,8 @@ class Filesystem:
     removal: Removal
     renames: Renames
     attributes: Attributes
+    xattrs: Xattrs
+    overrides: Overrides
 
 
 LONGEST_S: Final = 1e9
@@ -62,10 +65,14 @@ class Operations(pyfuse3.Operations):
         return self._describe(inode)
 
     def _describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
-        return entry_attributes(inode, min(self._fs.nodes.valid_for_s(inode), LONGEST_S))
+        shown = self._fs.overrides.shown(inode.attrs)
+        return entry_attributes(inode, shown, min(self._fs.nodes.valid_for_s(inode), LONGEST_S))
 
     def _missing(self, parent_ino: int) -> pyfuse3.EntryAttributes:
         return missing_entry(min(self._fs.nodes.missing_for_s(self._fs.nodes.get(parent_ino)), LONGEST_S))
+
+    def _owner(self, ctx: pyfuse3.RequestContext, mode: int) -> Owner:
+        return self._fs.overrides.owner(ctx.uid, ctx.gid, mode)
 
     @replies
     async def lookup(
@@ -118,14 +125,14 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Make a file, FIFO or socket."""
         parent = self._fs.nodes.get(parent_inode)
-        return self._describe(await self._fs.entries.mknod(parent, name, Owner(ctx.uid, ctx.gid, mode)))
+        return self._describe(await self._fs.entries.mknod(parent, name, self._owner(ctx, mode)))
 
     @replies
     async def mkdir(
         self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
-        owner = Owner(ctx.uid, ctx.gid, stat.S_IFDIR | stat.S_IMODE(mode))
+        owner = self._owner(ctx, stat.S_IFDIR | stat.S_IMODE(mode))
         return self._describe(await self._fs.directories.mkdir(self._fs.nodes.get(parent_inode), name, owner))
 
     @replies
@@ -147,7 +154,7 @@ class Operations(pyfuse3.Operations):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Make a symbolic link."""
-        owner = Owner(ctx.uid, ctx.gid, stat.S_IFLNK | 0o777)
+        owner = self._owner(ctx, stat.S_IFLNK | 0o777)
         parent = self._fs.nodes.get(parent_inode)
         return self._describe(await self._fs.entries.symlink(parent, name, target, owner))
 
@@ -185,7 +192,8 @@ class Operations(pyfuse3.Operations):
     async def open(self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file."""
         content = Content.EMPTY if flags & os.O_TRUNC else Content.KEEP
-        fh, pages = await self._fs.files.open(self._fs.nodes.get(inode), content)
+        reads = Reads.IGNORED if flags & os.O_NOATIME else Reads.NOTED
+        fh, pages = await self._fs.files.open(self._fs.nodes.get(inode), content, reads)
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh), keep_cache=pages is Pages.KEEP)
 
     @replies
@@ -198,7 +206,7 @@ class Operations(pyfuse3.Operations):
         ctx: pyfuse3.RequestContext,
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Make a file and open it."""
-        owner = Owner(ctx.uid, ctx.gid, stat.S_IFREG | stat.S_IMODE(mode))
+        owner = self._owner(ctx, stat.S_IFREG | stat.S_IMODE(mode))
         taken = Existing.EMPTY if flags & os.O_TRUNC else Existing.OPEN
         existing = Existing.REFUSE if flags & os.O_EXCL else taken
         inode, fh = await self._fs.files.create(self._fs.nodes.get(parent_inode), name, owner, existing)
@@ -254,12 +262,35 @@ class Operations(pyfuse3.Operations):
 
     @replies
     async def fsyncdir(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:  # noqa: FBT001 - pyfuse3's signature
-        """Nothing to do: names are on the server when their operation returns."""
+        """Save the attributes; names are on the server when their operation returns."""
+        await self._fs.directories.fsyncdir(fh)
 
     @replies
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         """Tell the room there is."""
         return _statvfs(measure_room(len(self._fs.inodes)))
+
+    @replies
+    async def setxattr(
+        self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, value: bytes, ctx: pyfuse3.RequestContext
+    ) -> None:
+        """Set an extended attribute; pyfuse3 has dealt with XATTR_CREATE and XATTR_REPLACE."""
+        await self._fs.xattrs.set(self._fs.nodes.get(inode), name, value)
+
+    @replies
+    async def getxattr(self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext) -> bytes:
+        """Give an extended attribute; pyfuse3 compares it with the room that the program has."""
+        return await self._fs.xattrs.get(self._fs.nodes.get(inode), name)
+
+    @replies
+    async def listxattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> Sequence[pyfuse3.XAttrNameT]:
+        """Name the extended attributes."""
+        return [pyfuse3.XAttrNameT(name) for name in await self._fs.xattrs.names(self._fs.nodes.get(inode))]
+
+    @replies
+    async def removexattr(self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext) -> None:
+        """Remove an extended attribute."""
+        await self._fs.xattrs.remove(self._fs.nodes.get(inode), name)
 
     @replies
     async def access(self, inode: pyfuse3.InodeT, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:

@@ -13,25 +13,52 @@ import base64
 import binascii
 import hashlib
 import hmac
-import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import Final
 
+from ssecfs.errors import AttributeTooBigError
 from ssecfs.s3.types import ObjectInfo, ObjectKey
+from ssecfs.tree.attrtext import (
+    MAX_ID,
+    NS_PER_S,
+    format_time,
+    format_xattrs,
+    parse_id,
+    parse_mode,
+    parse_octal_mode,
+    parse_time,
+    parse_time_with_unit,
+    parse_xattrs,
+)
 
-NS_PER_S: Final = 1_000_000_000
+MAX_METADATA_BYTES: Final = 2048
+"""User metadata of one object at most, names and values together. Source: S3 user guide, "Working with object metadata"."""
 
+XATTR_NAME: Final = "xattr"
 SHA256_NAME: Final = "ssecfs-sha256"
 SEAL_NAME: Final = "ssecfs-hmac"
 
-_TIME: Final = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?\d*")
-_MODE_NAMES: Final = ("mode", "permissions", "file-permissions", "goog-reserved-posix-mode")
-_UID_NAMES: Final = ("uid", "owner", "file-owner", "goog-reserved-posix-uid")
-_GID_NAMES: Final = ("gid", "group", "file-group", "goog-reserved-posix-gid")
-_MTIME_NAMES: Final = ("mtime", "file-mtime", "goog-reserved-file-mtime")
+_DIGEST_NAMES: Final = frozenset({"md5chksum", "s3cmd-attrs"})
+"""Metadata in which rclone and s3cmd keep the MD5 of the content."""
+
+# s3fs and rclone, s3sync, DataSync and FSx, Google's tools: who has written the attribute, in the order of trust.
+_UID_PARSERS: Final = dict.fromkeys(("uid", "owner", "file-owner", "goog-reserved-posix-uid"), parse_id)
+_GID_PARSERS: Final = dict.fromkeys(("gid", "group", "file-group", "goog-reserved-posix-gid"), parse_id)
+_MTIME_PARSERS: Final = {
+    "mtime": parse_time,
+    "file-mtime": parse_time_with_unit,
+    "goog-reserved-file-mtime": parse_time,
+    "gcsfuse_mtime": parse_time,
+}
+_ATIME_PARSERS: Final = {"atime": parse_time, "file-atime": parse_time_with_unit}
+_CTIME_PARSERS: Final = {"ctime": parse_time}
+
+_LONGEST_MODE: Final = stat.S_IFSOCK | 0o7777
+_LONGEST_TIME_NS: Final = -(1 << 63) * NS_PER_S
 
 
 class SealState(Enum):
@@ -64,6 +91,8 @@ class Attrs:
     ctime_ns: int
     sha256: str | None = None
     seal: SealState = SealState.MISSING
+    xattrs: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Extended attributes, names with their namespace."""
     extra: Mapping[str, str] = field(default_factory=dict)
     """Metadata of other tools, kept through our own copies."""
 
@@ -83,8 +112,23 @@ class Attrs:
         return stat.S_ISLNK(self.mode)
 
     def with_content(self, size: int, now_ns: int) -> "Attrs":
-        """The attributes after the content changed: new size, mtime, ctime; the digest is no longer known."""
-        return replace(self, size=size, mtime_ns=now_ns, ctime_ns=now_ns, sha256=None)
+        """The attributes after the content changed: new size, mtime, ctime, no set-id bits; digests are no longer true."""
+        extra = self.extra
+        if not extra.keys().isdisjoint(_DIGEST_NAMES):
+            extra = {name: value for name, value in extra.items() if name not in _DIGEST_NAMES}
+        mode = without_set_ids(self.mode) if self.is_file else self.mode
+        return replace(self, mode=mode, size=size, mtime_ns=now_ns, ctime_ns=now_ns, sha256=None, extra=extra)
+
+    def with_xattrs(self, xattrs: Mapping[bytes, bytes]) -> "Attrs":
+        """The attributes with other extended attributes; what another tool wrote for them and we cannot read goes."""
+        extra = {name: value for name, value in self.extra.items() if name != XATTR_NAME}
+        return replace(self, xattrs=xattrs, extra=extra)
+
+
+def without_set_ids(mode: int) -> int:
+    """A mode after content or owner changed: setuid goes, and setgid where the group may execute."""
+    mode &= ~stat.S_ISUID
+    return mode & ~stat.S_ISGID if mode & stat.S_IXGRP else mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +168,35 @@ def format_metadata(attrs: Attrs, object_key: ObjectKey, seal_key: bytes) -> dic
         "atime": format_time(attrs.atime_ns),
         "ctime": format_time(attrs.ctime_ns),
     }
+    if attrs.xattrs:
+        metadata[XATTR_NAME] = format_xattrs(attrs.xattrs)
     if attrs.sha256 is not None:
         metadata[SHA256_NAME] = attrs.sha256
     metadata[SEAL_NAME] = _seal(metadata, object_key, seal_key)
     return metadata
+
+
+def require_room(attrs: Attrs) -> None:
+    """Insist that an object's metadata can hold attributes, whatever becomes of mode, owner, times and content later.
+
+    Raises:
+        AttributeTooBigError: says by how much it is too small.
+    """
+    longest = replace(
+        attrs,
+        mode=_LONGEST_MODE,
+        uid=MAX_ID,
+        gid=MAX_ID,
+        mtime_ns=_LONGEST_TIME_NS,
+        atime_ns=_LONGEST_TIME_NS,
+        ctime_ns=_LONGEST_TIME_NS,
+        sha256="0" * 64,
+    )
+    metadata = format_metadata(longest, ObjectKey(""), b"")
+    excess = sum(len(name) + len(value.encode()) for name, value in metadata.items()) - MAX_METADATA_BYTES
+    if excess > 0:
+        message = f"an object's metadata has at most {MAX_METADATA_BYTES} bytes in all, and this is {excess} too many"
+        raise AttributeTooBigError(message)
 
 
 def parse_attrs(info: ObjectInfo, defaults: Defaults, seal_key: bytes) -> Attrs:
@@ -139,75 +208,40 @@ def parse_attrs(info: ObjectInfo, defaults: Defaults, seal_key: bytes) -> Attrs:
     version = info.version
     is_marker = version.object_key.endswith("/")
     base = defaults.for_directory(version.modified_s) if is_marker else defaults.for_file(version.size, version.modified_s)
-    mtime_ns = _first_time(metadata, _MTIME_NAMES, base.mtime_ns)
+    mtime_ns = _first(metadata, _MTIME_PARSERS, base.mtime_ns)
+    seal = _check_seal(metadata, version.object_key, seal_key)
+    xattrs = parse_xattrs(metadata.get(XATTR_NAME, ""))
+    kept = _OWN_NAMES if xattrs is not None else _OWN_NAMES - {XATTR_NAME}
     return Attrs(
-        mode=_parse_mode(metadata, base.mode),
-        uid=_first_number(metadata, _UID_NAMES, base.uid),
-        gid=_first_number(metadata, _GID_NAMES, base.gid),
+        mode=_first(metadata, _mode_parsers(base.mode), base.mode),
+        uid=_first(metadata, _UID_PARSERS, base.uid),
+        gid=_first(metadata, _GID_PARSERS, base.gid),
         size=0 if is_marker else version.size,
         mtime_ns=mtime_ns,
-        atime_ns=_first_time(metadata, ("atime",), mtime_ns),
-        ctime_ns=_first_time(metadata, ("ctime",), mtime_ns),
-        sha256=metadata.get(SHA256_NAME),
-        seal=_check_seal(metadata, version.object_key, seal_key),
-        extra={name: value for name, value in metadata.items() if name not in _OWN_NAMES},
+        atime_ns=_first(metadata, _ATIME_PARSERS, mtime_ns),
+        ctime_ns=_first(metadata, _CTIME_PARSERS, mtime_ns),
+        sha256=metadata.get(SHA256_NAME) if seal is SealState.GOOD else None,
+        seal=seal,
+        xattrs=xattrs or {},
+        extra={name: value for name, value in metadata.items() if name not in kept},
     )
 
 
-_OWN_NAMES: Final = frozenset({"mode", "uid", "gid", "mtime", "atime", "ctime", SHA256_NAME, SEAL_NAME})
+_OWN_NAMES: Final = frozenset({"mode", "uid", "gid", "mtime", "atime", "ctime", XATTR_NAME, SHA256_NAME, SEAL_NAME})
 
 
-def format_time(time_ns: int) -> str:
-    """Seconds since the epoch with nine digits after the point; parse_time is its inverse."""
-    seconds, rest_ns = divmod(time_ns, NS_PER_S)
-    if seconds < 0 and rest_ns:
-        # The text is a decimal number: -0.25 s is written -0.250000000, not as -1 and a fraction.
-        seconds, rest_ns = seconds + 1, NS_PER_S - rest_ns
-        return f"-{-seconds}.{rest_ns:09}"
-    return f"{seconds}.{rest_ns:09}"
+def _mode_parsers(default: int) -> Mapping[str, Callable[[str], int | None]]:
+    decimal, octal = partial(parse_mode, default=default), partial(parse_octal_mode, default=default)
+    return {"mode": decimal, "permissions": decimal, "file-permissions": octal, "goog-reserved-posix-mode": octal}
 
 
-def parse_time(text: str) -> int | None:
-    """Nanoseconds of a decimal number of seconds; None: the text is none."""
-    found = _TIME.fullmatch(text.strip())
-    if found is None:
-        return None
-    seconds, fraction = found.groups()
-    rest_ns = int((fraction or "0").ljust(9, "0"))
-    return int(seconds) * NS_PER_S + (-rest_ns if seconds.startswith("-") else rest_ns)
-
-
-def _first_time(metadata: Mapping[str, str], names: tuple[str, ...], default: int) -> int:
-    for name in names:
-        parsed = parse_time(metadata[name]) if name in metadata else None
+def _first(metadata: Mapping[str, str], parsers: Mapping[str, Callable[[str], int | None]], default: int) -> int:
+    """The first value that makes sense, in the order of the names."""
+    for name, parse in parsers.items():
+        parsed = parse(metadata[name]) if name in metadata else None
         if parsed is not None:
             return parsed
     return default
-
-
-def _first_number(metadata: Mapping[str, str], names: tuple[str, ...], default: int) -> int:
-    for name in names:
-        text = metadata.get(name, "")
-        if text.isascii() and text.isdigit() and int(text) < 1 << 32:
-            return int(text)
-    return default
-
-
-def _parse_mode(metadata: Mapping[str, str], default: int) -> int:
-    """Read a mode: decimal with file type (s3fs), or octal text (rclone writes 100644, DataSync 0644)."""
-    for name in _MODE_NAMES:
-        text = metadata.get(name, "")
-        if not (text.isascii() and text.isdigit()):
-            continue
-        if name in {"mode", "permissions"} and stat.S_IFMT(int(text)) in _KNOWN_TYPES and int(text) < 1 << 16:
-            return int(text)
-        if all(digit < "8" for digit in text) and int(text, 8) < 1 << 16:
-            mode = int(text, 8)
-            return mode if stat.S_IFMT(mode) in _KNOWN_TYPES else stat.S_IFMT(default) | stat.S_IMODE(mode)
-    return default
-
-
-_KNOWN_TYPES: Final = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK})
 
 
 def _seal(metadata: Mapping[str, str], object_key: ObjectKey, seal_key: bytes) -> str:

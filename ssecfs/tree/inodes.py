@@ -18,6 +18,7 @@ import trio
 from ssecfs.errors import NotADirError
 from ssecfs.s3.types import ObjectVersion
 from ssecfs.tree.attrs import Attrs
+from ssecfs.tree.attrtext import NS_PER_S
 from ssecfs.tree.names import Name, join_path
 
 Ino = NewType("Ino", int)
@@ -27,6 +28,11 @@ MAX_INO: Final = (1 << 63) - 1
 """63 bits: some programs keep inode numbers in signed integers."""
 
 NEVER: Final = float("-inf")
+NEVER_NS: Final = -(1 << 63) * NS_PER_S
+"""Before any time that a file can have."""
+
+READS_COUNT_AFTER_NS: Final = 24 * 3600 * NS_PER_S
+"""A read moves an access time that is older than that in any case. Source: mount(8), relatime."""
 
 
 class Knowledge(Enum):
@@ -61,6 +67,7 @@ class Inode:
         checked_at: loop time of the last look at the server; local changes not yet saved make it irrelevant.
         lock: held while the inode is saved, renamed or removed. Order: ascending ino.
         seen_version: the version whose pages the kernel may hold.
+        read_ns: time of a read that nobody saves for its own sake; see note_read.
     """
 
     ino: Ino
@@ -76,6 +83,7 @@ class Inode:
     pins: int = 0
     children: int = 0
     seen_version: ObjectVersion | None = None
+    read_ns: int = NEVER_NS
     lock: trio.Lock = field(default_factory=trio.Lock)
 
     @property
@@ -93,6 +101,27 @@ class Inode:
     def note_entries_changed(self, now_ns: int) -> None:
         """An entry came or went: the directory's times move, here only (it would cost a PUT for each file)."""
         self.attrs = replace(self.attrs, mtime_ns=now_ns, ctime_ns=now_ns)
+
+    @property
+    def atime_ns(self) -> int:
+        """Time of access, reads that are only known here included."""
+        return max(self.attrs.atime_ns, self.read_ns)
+
+    def note_read(self, now_ns: int) -> None:
+        """Content was read: the access time moves as with relatime, here only. It would cost a request for each read."""
+        known_ns = self.atime_ns
+        if known_ns <= max(self.attrs.mtime_ns, self.attrs.ctime_ns) or now_ns - known_ns >= READS_COUNT_AFTER_NS:
+            self.read_ns = now_ns
+
+    def take_reads(self) -> None:
+        """Put the access time among the attributes, because they are about to be saved."""
+        if self.read_ns > self.attrs.atime_ns:
+            self.attrs = replace(self.attrs, atime_ns=self.read_ns)
+        self.forget_reads()
+
+    def forget_reads(self) -> None:
+        """The access time is what the attributes say: somebody set it."""
+        self.read_ns = NEVER_NS
 
     def require_directory(self) -> None:
         """Insist on a directory.
