@@ -222,6 +222,9 @@ class _Outgoing:
             return self._cut(Ending.RESET)
         except TimeoutError:
             return self._cut(Ending.RESET)
+        except OSError as error:
+            LOGGER.error("the directory cannot be read in the middle of a body: %s", error)  # noqa: TRY400 - it says it all
+            return self._cut(Ending.RESET)
         return Ending.WHOLE if self._sent == length else self._cut(Ending.RESET)
 
     async def _send_half(self, body: bytes | AsyncIterator[bytes], length: int, ending: Ending) -> Ending:

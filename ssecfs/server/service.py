@@ -6,6 +6,7 @@ Imported by ``server.http``.
 import asyncio
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -95,13 +96,8 @@ class Service:
             response = Response(304, {"etag": answer.etag})
         except ClientGoneError:
             return Answer(Response(0), operation, request_id, ending=Ending.GONE)
-        except DamagedError:
-            LOGGER.exception("request %s: stored data is damaged", request_id)
-            return _failure(request, operation, request_id, "The stored object is damaged.")
-        except Exception:
-            # The boundary: whatever it is, the client gets an S3 error and the server goes on.
-            LOGGER.exception("request %s failed", request_id)
-            return _failure(request, operation, request_id, "We encountered an internal error. Please try again.")
+        except Exception as failure:  # noqa: BLE001 - the boundary: whatever it is, the client gets an S3 error
+            return _failed(request, operation, request_id, failure)
         return Answer(response, operation, request_id, "", ending)
 
     async def _run(self, route: Route, request: Request, receive: Receive) -> Response:
@@ -168,7 +164,18 @@ def _has_customer_key(request: Request) -> bool:
     return any(name in request.headers for name in TARGET_HEADERS + SOURCE_HEADERS)
 
 
-def _failure(request: Request, operation: str, request_id: str, message: str) -> Answer:
+def _failed(request: Request, operation: str, request_id: str, failure: Exception) -> Answer:
+    """The answer to what is no fault of the client's; the log says more of it."""
+    if isinstance(failure, OSError | sqlite3.Error):
+        LOGGER.error("request %s: the directory cannot be used: %s", request_id, failure)
+        reason = failure.strerror if isinstance(failure, OSError) else failure
+        message = f"The server cannot use its directory: {reason}"
+    elif isinstance(failure, DamagedError):
+        LOGGER.error("request %s: stored data is damaged", request_id, exc_info=failure)
+        message = "The stored object is damaged."
+    else:
+        LOGGER.error("request %s failed", request_id, exc_info=failure)
+        message = "We encountered an internal error. Please try again."
     error = S3Error("InternalError", message)
     return Answer(_refusal(request, error, request_id), operation, request_id, error.code)
 

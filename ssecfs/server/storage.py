@@ -12,6 +12,8 @@ next start.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -66,7 +68,7 @@ class Storage:
     def put(self, new: StoredObject) -> None:
         """Make a version what its name shows; the one before is kept if the bucket keeps versions, else removed."""
         bucket = self.buckets.require(new.bucket)
-        with self._database.transaction():
+        with self._naming(new.pieces):
             removed = self._make_way(bucket, new)
             self.small.keep(new.pieces)
             self.objects.put_current(new)
@@ -132,7 +134,7 @@ class Storage:
 
     def put_part(self, upload_id: str, part: StoredPart) -> None:
         """Add a part, in place of one of the same number."""
-        with self._database.transaction():
+        with self._naming((part.piece,)):
             replaced = self.uploads.put_part(upload_id, part)
             self.small.drop(replaced)
             self.small.keep((part.piece,))
@@ -158,6 +160,16 @@ class Storage:
             self.uploads.drop(upload_id)
             self.small.drop(pieces)
         self.files.remove(pieces)
+
+    @contextmanager
+    def _naming(self, pieces: tuple[Piece, ...]) -> Iterator[None]:
+        """A change of the index that names new pieces; if it fails, nobody needs them."""
+        try:
+            with self._database.transaction():
+                yield
+        except BaseException:
+            self.files.remove(pieces)
+            raise
 
     def _make_way(self, bucket: Bucket, new: StoredObject) -> list[Piece]:
         """Before something new gets a name: keep what must be kept, remove the rest, give its pieces."""
