@@ -13,6 +13,7 @@ from ssecfs.content.openfile import OpenFile
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.content.readahead import ReadAhead
 from ssecfs.errors import BadHandleError, EntryExistsError, IsADirError
+from ssecfs.fs.descriptors import has_descriptor
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
 from ssecfs.tree.attrs import Attrs
@@ -71,6 +72,7 @@ class FileHandle:
     open_file: OpenFile
     reads: Reads
     read_ahead: ReadAhead = field(default_factory=ReadAhead)
+    opener: int = 0
 
 
 class Files:
@@ -149,11 +151,18 @@ class Files:
         handle.inode.attrs = handle.inode.attrs.with_content(handle.open_file.size, self._now_ns())
         handle.inode.saved = Saved.NO
 
+    def note_opener(self, fh: int, pid: int) -> None:
+        """Remember which process, by the kernel's number, opened a handle."""
+        self._get(fh).opener = pid
+
     async def flush(self, fh: int) -> None:
-        """Upload what is unsaved, for close(2)."""
+        """Upload what is unsaved, for close(2); an empty file waits for another close that is certain to come."""
         handle = self._get(fh)
-        if handle.open_file.is_dirty:
-            await self._saver.save(handle.inode)
+        if not handle.open_file.is_dirty:
+            return
+        if not handle.open_file.size and has_descriptor(handle.opener, handle.inode.ino):
+            return
+        await self._saver.save(handle.inode)
 
     async def fsync(self, fh: int) -> None:
         """Upload what is unsaved, attributes included."""

@@ -194,6 +194,7 @@ class Operations(pyfuse3.Operations):
         content = Content.EMPTY if flags & os.O_TRUNC else Content.KEEP
         reads = Reads.IGNORED if flags & os.O_NOATIME else Reads.NOTED
         fh, pages = await self._fs.files.open(self._fs.nodes.get(inode), content, reads)
+        self._fs.files.note_opener(fh, ctx.pid)
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh), keep_cache=pages is Pages.KEEP)
 
     @replies
@@ -210,6 +211,7 @@ class Operations(pyfuse3.Operations):
         taken = Existing.EMPTY if flags & os.O_TRUNC else Existing.OPEN
         existing = Existing.REFUSE if flags & os.O_EXCL else taken
         inode, fh = await self._fs.files.create(self._fs.nodes.get(parent_inode), name, owner, existing)
+        self._fs.files.note_opener(fh, ctx.pid)
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh)), self._reply(inode)
 
     @replies

@@ -1,5 +1,7 @@
 """Mounts on which requests are counted. They believe for ever what they know, so that only a remount makes them ask again."""
 
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import pytest
 from support.budgets import FOREVER, flush
 from support.mounts import Mounting, mounting, ssecfs
 from support.s3server import S3Server, s3_server
+
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def shared_mount(tmp_path_factory: pytest.TempPathFactory, counting_server: S3Se
 @pytest.fixture
 def folder(shared_mount: Mounting, request: pytest.FixtureRequest) -> Path:
     """A directory of this test's own in the shared mount, just made."""
-    path = shared_mount.path / request.node.name.replace("[", "-").replace("]", "").replace("/", "-")
+    path = shared_mount.path / f"{next(NUMBERS)}-{re.sub(r'[^A-Za-z0-9]+', '-', request.node.name)}"
     path.mkdir()
     flush(shared_mount)
     return path
@@ -37,5 +41,6 @@ def folder(shared_mount: Mounting, request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def own_mount(counting_server: S3Server, tmp_path: Path, keyfile: Path, request: pytest.FixtureRequest) -> Iterator[Mounting]:
     """A mount of this test's own, which it may mount again."""
-    with mounting(counting_server, tmp_path, keyfile, *FOREVER, source=f"bucket/{request.node.name}") as mounted:
+    name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)
+    with mounting(counting_server, tmp_path, keyfile, *FOREVER, source=f"bucket/{name}") as mounted:
         yield mounted

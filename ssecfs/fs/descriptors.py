@@ -1,0 +1,30 @@
+"""Which descriptors of a file a process has, as the kernel shows them.
+
+Imported by ``fs.files``. A shell opens the target of ``> file``, duplicates the descriptor and closes the first one: without a
+look at what is left, that close would store an empty object, to be replaced a moment later.
+
+Source: proc_pid_fdinfo(5); ``ino`` is there from Linux 5.14 on.
+"""
+
+from pathlib import Path
+from typing import Final
+
+MAX_LOOKED_AT: Final = 64
+"""Descriptors that are looked at: a process with more is no shell, and the look would take longer than it is worth."""
+
+
+def has_descriptor(pid: int, ino: int) -> bool:
+    """Tell whether a process has a file open, for certain: False when that cannot be found out.
+
+    During close(2) the descriptor that is being closed does not count: the kernel has taken it from the table already.
+
+    Args:
+        pid: of a process or thread, in our own namespace.
+        ino: inode number of the file.
+    """
+    wanted = f"\nino:\t{ino}\n"
+    try:
+        entries = list(Path(f"/proc/{pid}/fdinfo").iterdir())
+        return len(entries) <= MAX_LOOKED_AT and any(wanted in entry.read_text() for entry in entries)
+    except OSError:
+        return False  # it has ended, or belongs to somebody else
