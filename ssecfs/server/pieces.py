@@ -107,27 +107,32 @@ async def read_pieces(
     wanted: list[tuple[Piece, int, int]] = []
     for piece in pieces:
         first, last = max(start - offset, 0), min(stop - offset, piece.size)
-        if first < last:
+        if first < last or not piece.size:  # an empty one is looked at, too: it may have been cut to nothing
             wanted.append((piece, first, last))
         offset += piece.size
-    # The object may be removed meanwhile: small pieces (one or two, as parts have a least size) are fetched at once.
-    small = {piece.name: storage.small.sealed(piece) for piece, _, _ in wanted if piece.is_small}
+
+    def cipher_of(piece: Piece) -> PieceCipher:
+        return PieceCipher(data_key, object_id, piece.number, piece.salt)
+
+    # The object may be removed meanwhile: small pieces (one or two, as parts have a least size) are opened at once.
+    small = {piece.name: _open_small(storage, piece, cipher_of(piece)) for piece, _, _ in wanted if piece.is_small}
     with storage.files.reading([piece for piece, _, _ in wanted]):
         for piece, first, last in wanted:
-            cipher = PieceCipher(data_key, object_id, piece.number, piece.salt)
             if piece.is_small:
-                yield _open_small(small[piece.name], cipher, piece.size)[first:last]
+                if first < last:
+                    yield small[piece.name][first:last]
                 continue
             descriptor = _open_file(storage.files, piece)
             try:
-                for opened in _open_range(descriptor, cipher, piece.size, first, last):
+                for opened in _open_range(descriptor, cipher_of(piece), piece.size, first, last):
                     yield opened
             finally:
                 os.close(descriptor)
 
 
-def _open_small(sealed: bytes | None, cipher: PieceCipher, size: int) -> bytes:
-    if sealed is None or len(sealed) != sealed_size(size):
+def _open_small(storage: Storage, piece: Piece, cipher: PieceCipher) -> bytes:
+    sealed = storage.small.sealed(piece)
+    if sealed is None or len(sealed) != sealed_size(piece.size):
         raise DamagedError
     return cipher.open(0, sealed, is_last=True)
 

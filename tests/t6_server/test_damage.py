@@ -163,6 +163,23 @@ def test_sealed_data_cut_short_is_an_error(rig: Rig, size: int) -> None:
     assert rig.get("parts", (len(PARTS[0]) - 1, len(PARTS[0]))) is None
 
 
+def test_empty_object_is_looked_at_like_any_other(rig: Rig) -> None:
+    (sealed,) = rig.put("empty", b"")
+    original = sealed.read_bytes()
+    for damaged in (*(original[:place] + bytes([original[place] ^ 1]) + original[place + 1 :] for place in range(16)), b""):
+        sealed.write_bytes(damaged)
+        assert rig.get("empty") is None
+    sealed.write_bytes(original)
+    assert rig.get("empty") == b""
+
+
+@pytest.mark.parametrize("body", [SMALL, PARTS[0]])
+def test_object_that_its_row_calls_empty_is_an_error(rig: Rig, body: bytes) -> None:
+    rig.put("a", body)
+    rig.storage._database.run("UPDATE objects SET size = 0, pieces = replace(pieces, ?, ',1,0,')", f",1,{len(body)},")
+    assert rig.get("a") is None
+
+
 def test_sealed_data_with_more_at_its_end_is_an_error(rig: Rig) -> None:
     for file in rig.put("parts", *PARTS):
         file.write_bytes(file.read_bytes() + b"more")
