@@ -93,8 +93,10 @@ class GuardedStore:
         return await self._inner.copy_part(upload, part_number, source, byte_range)
 
     async def complete_upload(self, upload: Upload, parts: Sequence[PartReceipt], condition: PutCondition) -> ObjectVersion:
-        """See ObjectStore."""
-        return await self._inner.complete_upload(upload, parts, await self._kept(upload.object_key, condition))
+        """See ObjectStore. Always looks at the object itself, too: Ceph 16 checks conditions of single uploads only."""
+        await self._check(upload.object_key, condition)
+        left = condition if self._is_left_to_endpoint(condition) else Always()
+        return await self._inner.complete_upload(upload, parts, left)
 
     async def abort_upload(self, upload: Upload) -> None:
         """See ObjectStore."""
@@ -102,15 +104,17 @@ class GuardedStore:
 
     async def _kept(self, object_key: ObjectKey, condition: PutCondition) -> PutCondition:
         """The condition that the endpoint can be left to check; any other is checked here."""
-        is_left_to_it = (
+        if self._is_left_to_endpoint(condition):
+            return condition
+        await self._check(object_key, condition)
+        return Always()
+
+    def _is_left_to_endpoint(self, condition: PutCondition) -> bool:
+        return (
             (isinstance(condition, IfAbsent) and self._features.has_if_absent)
             or (isinstance(condition, IfUnchanged) and self._features.has_if_unchanged)
             or isinstance(condition, Always)
         )
-        if is_left_to_it:
-            return condition
-        await self._check(object_key, condition)
-        return Always()
 
     async def _check(self, object_key: ObjectKey, condition: PutCondition) -> None:
         if isinstance(condition, Always) or condition == IfAbsent(Absence.LISTED):

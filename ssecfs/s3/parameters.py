@@ -27,11 +27,11 @@ def source_parameters(customer_key: CustomerKey | None) -> dict[str, str]:
 
 
 def condition_parameters(condition: PutCondition) -> dict[str, str]:
-    """boto3's parameters for a condition."""
+    """boto3's parameters for a condition. The ETag goes without quotes: all take it so, Ceph 16 only so."""
     if isinstance(condition, IfAbsent):
         return {"IfNoneMatch": "*"}
     if isinstance(condition, IfUnchanged):
-        return {"IfMatch": condition.base.etag}
+        return {"IfMatch": condition.base.etag.strip('"')}
     return {}
 
 
