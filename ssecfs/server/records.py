@@ -97,9 +97,9 @@ class StoredObject:
 
     @property
     def is_sound(self) -> bool:
-        """Tell whether the pieces are in order, and together as long as the object; their order is sealed nowhere."""
+        """Tell whether there are pieces, in order, and together as long as the object; their order is sealed nowhere."""
         is_ordered = all(before.number < after.number for before, after in pairwise(self.pieces))
-        return is_ordered and self.size == sum(piece.size for piece in self.pieces)
+        return bool(self.pieces) and is_ordered and self.size == sum(piece.size for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
