@@ -60,7 +60,7 @@ class Storage:
         """Remove an empty bucket and its unfinished uploads; tells whether it was empty."""
         if not self.objects.is_empty(bucket):
             return False
-        for upload in self.uploads.all_of(bucket):
+        for upload in list(self.uploads.all_of(bucket)):
             self.drop_upload(upload.upload_id)
         self.buckets.delete(bucket)
         return True

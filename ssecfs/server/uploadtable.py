@@ -39,10 +39,13 @@ class UploadTable:
             raise no_such_upload(upload_id)
         return _upload_from(row)
 
-    def all_of(self, bucket: str, prefix: str = "") -> list[StoredUpload]:
-        """The uploads of a bucket, by object key."""
-        rows = self._database.rows("SELECT * FROM uploads WHERE bucket = ? ORDER BY object_key, upload_id", bucket)
-        return [_upload_from(row) for row in rows if row[2].startswith(prefix)]
+    def all_of(self, bucket: str, prefix: str = "", start: str = "") -> Iterator[StoredUpload]:
+        """Go through the uploads of a bucket from an object key on, by object key, then by id."""
+        statement = "SELECT * FROM uploads WHERE bucket = ? AND object_key >= ? ORDER BY object_key, upload_id"
+        for row in self._database.run(statement, bucket, max(prefix, start)):
+            if not row[2].startswith(prefix):
+                return
+            yield _upload_from(row)
 
     def overtake(self, bucket: str, object_key: str) -> None:
         """Note for the uploads of a name that what it shows has changed."""

@@ -17,6 +17,7 @@ from support.s3server import S3Server, s3_server
 from ssecfs.server.database import Database
 from ssecfs.server.objecttable import ObjectTable
 from ssecfs.server.options import Durability
+from ssecfs.server.uploadtable import UploadTable
 from ssecfs.ssec import CustomerKey
 
 MANY: Final = 100_000
@@ -265,7 +266,7 @@ class Index:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server's directory: 100 folders of 1000 keys, each key with an old version, and one name of 100 000 versions."""
+    """A server's directory: 100 folders of 1000 keys, each with an old version and an upload; one name of 100 000 versions."""
     path = tmp_path_factory.mktemp("many") / "server"
     path.mkdir()
     database = Database(path / "index.sqlite", Durability.KILL)
@@ -283,6 +284,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ):
             values = chosen | more
             database.run(f"{numbers} INSERT INTO {table} SELECT {', '.join(values[name] for name in columns)} FROM numbers")
+        upload = f"printf('%048x', i), 'many', {chosen['object_key']}, 1000, '[{{}}, {{}}, [\"\", \"\"]]', {chosen['seal']}, 0"
+        database.run(f"{numbers} INSERT INTO uploads SELECT {upload} FROM numbers")
         database.run("INSERT INTO buckets VALUES ('many', 0, 'Enabled', '', '[]')")
     database.close()
     return path
@@ -303,7 +306,8 @@ def test_page_deep_in_a_bucket_costs_what_the_first_one_costs(index: Index) -> N
     current = [index.work_of(iter(table.list_current("many", "", "", start, 1000).objects)) for start in starts]
     versions = [index.work_of(islice(table.list_versions("many", "", (start, 0)), 1000)) for start in starts]
     inside = [index.work_of(islice(table.list_versions("many", "", ("one", below)), 1000)) for below in (MANY, 50_000, 2000)]
-    for works in (current, versions, inside):
+    uploads = [index.work_of(islice(UploadTable(index.database).all_of("many", "", start), 1000)) for start in starts]
+    for works in (current, versions, inside, uploads):
         assert {entries for entries, _ in works} == {1000}
         steps = [steps for _, steps in works]
         assert max(steps) < 1.05 * min(steps) + 100

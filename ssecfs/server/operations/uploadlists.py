@@ -61,7 +61,7 @@ async def list_uploads(call: Call) -> Response:
     prefixes: list[str] = []
     next_marker: tuple[str, str] | None = None
     start, last = start_behind(call, marker[0]), marker
-    for upload in call.storage.uploads.all_of(call.bucket, prefix):
+    for upload in call.storage.uploads.all_of(call.bucket, prefix, marker[0] if all(marker) else start):
         if not _is_behind(upload, marker, start):
             continue
         common = common_prefix(upload.object_key, prefix, delimiter)
