@@ -117,6 +117,7 @@ async def _open_store(options: MountOptions, keyring: Keyring) -> ObjectStore:
             region=options.region,
             profile_name=options.profile_name,
             ca_bundle=options.ca_bundle,
+            is_http_allowed=options.is_http_allowed,
             connections=CONNECTIONS,
             timeout_s=options.timeout_s,
         )

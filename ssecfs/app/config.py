@@ -4,7 +4,6 @@ Imported by the commands. From weak to strong: configuration files, environment,
 record; nobody below ``app`` sees anything else.
 """
 
-import ipaddress
 import logging
 import os
 import tomllib
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from ssecfs.app.options import COMMANDS, Command, Kind, Value, find_command, parse_value
 from ssecfs.errors import ConfigError
+from ssecfs.s3.transport import check_endpoint
 from ssecfs.sizes import GIB, MIB
 
 AWS_ENDPOINT: Final = "https://s3.amazonaws.com"
@@ -45,7 +44,8 @@ class MountOptions:
 
     Attributes:
         prefix: empty, or ends in a slash.
-        endpoint_url: None: AWS.
+        endpoint_url: None: AWS, or what boto3 finds in its own configuration.
+        is_http_allowed: a key may travel over plain http to this machine itself.
         cache_size_bytes: None: by the free disk.
         ttl_s: may be infinite.
         uid, gid: None: as stored.
@@ -59,6 +59,7 @@ class MountOptions:
     region: str | None
     profile_name: str | None
     ca_bundle: Path | None
+    is_http_allowed: bool
     keyfile: Path
     timeout_s: float
     cache_dir: Path
@@ -144,6 +145,7 @@ def mount_options(source: str, mountpoint: str, values: Mapping[str, Value]) -> 
         region=_text(values, "region"),
         profile_name=_text(values, "profile-name"),
         ca_bundle=ca_bundle.absolute() if ca_bundle is not None else None,
+        is_http_allowed=is_http_allowed,
         keyfile=keyfile.absolute(),
         timeout_s=_seconds(values, "timeout", 60.0),
         cache_dir=cache_dir,
@@ -159,39 +161,6 @@ def mount_options(source: str, mountpoint: str, values: Mapping[str, Value]) -> 
         log_level=logging.getLevelNamesMapping()[(_text(values, "log-level") or "warning").upper()],
         stay=stay,
     )
-
-
-def check_endpoint(endpoint_url: str, *, is_http_allowed: bool) -> None:
-    """Refuse an endpoint over which a customer key must not travel.
-
-    Raises:
-        ConfigError: not a URL, or http where it is not allowed.
-    """
-    parts = urlsplit(endpoint_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        message = f"--endpoint-url {endpoint_url} is no URL; write for example https://s3.example.com"
-        raise ConfigError(message)
-    if parts.username or parts.password:
-        message = "--endpoint-url must not hold credentials; use the AWS environment variables or a profile"
-        raise ConfigError(message)
-    if parts.scheme == "https":
-        return
-    if not is_loopback(parts.hostname):
-        message = f"refused: over plain http to {parts.hostname} everybody on the way could read the key; use https"
-        raise ConfigError(message)
-    if not is_http_allowed:
-        message = "refused: a key over plain http; to loopback it is possible with --allow-http"
-        raise ConfigError(message)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def default_cache_dir(environment: Mapping[str, str]) -> Path:

@@ -3,18 +3,20 @@
 The key stands neither in the URL nor in the command: curl reads the headers from ``ssecfs headers`` by a pipe.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from ssecfs.app.config import check_endpoint, values_of
+from ssecfs.app.config import values_of
 from ssecfs.app.options import Value
 from ssecfs.errors import ConfigError
 from ssecfs.keyring.keyfile import load_keyfile
 from ssecfs.s3.endpoint import S3Options, make_client
 from ssecfs.s3.presign import Method, presigned_url
+from ssecfs.s3.transport import check_endpoint
 
 MAX_EXPIRES_S: Final = 7 * 24 * 60 * 60
 
@@ -34,7 +36,7 @@ def run(arguments: Mapping[str, str]) -> int:
     expires_s, connection = _expires(values), _connection(values)
     customer_key = load_keyfile(keyfile).first
     url = presigned_url(make_client(connection), method, (bucket, object_key), customer_key, expires_s)
-    sys.stdout.write(f"{url}\n{curl_command(method, object_key, url, keyfile, connection.ca_bundle)}\n")
+    sys.stdout.write(f"{url}\n{curl_command(method, object_key, url, keyfile, connection.ca_bundle or _usual_ca_bundle())}\n")
     return 0
 
 
@@ -65,6 +67,12 @@ def curl_command(method: Method, object_key: str, url: str, keyfile: Path, ca_bu
     return f"{headers} | {shlex.join(['curl', '--fail-with-body', '--globoff', '--header', '@-', *trust, *use, url])}"
 
 
+def _usual_ca_bundle() -> Path | None:
+    """What boto3 trusts where nobody says; curl would not know of it."""
+    name = os.environ.get("AWS_CA_BUNDLE")
+    return Path(name).absolute() if name else None
+
+
 def _file_name(object_key: str) -> str:
     name = PurePosixPath(object_key).name
     if name in {"", ".."}:
@@ -89,8 +97,9 @@ def _expires(values: Mapping[str, Value]) -> int:
 
 def _connection(values: Mapping[str, Value]) -> S3Options:
     endpoint_url, ca_bundle = values.get("endpoint-url"), values.get("ca-bundle")
+    is_http_allowed = bool(values.get("allow-http", False))
     if isinstance(endpoint_url, str):
-        check_endpoint(endpoint_url, is_http_allowed=bool(values.get("allow-http", False)))
+        check_endpoint(endpoint_url, is_http_allowed=is_http_allowed)
     if isinstance(ca_bundle, Path) and not ca_bundle.is_file():
         message = f"--ca-bundle {ca_bundle}: there is no such file"
         raise ConfigError(message)
@@ -99,4 +108,5 @@ def _connection(values: Mapping[str, Value]) -> S3Options:
         region=str(values["region"]) if "region" in values else None,
         profile_name=str(values["profile-name"]) if "profile-name" in values else None,
         ca_bundle=ca_bundle.absolute() if isinstance(ca_bundle, Path) else None,
+        is_http_allowed=is_http_allowed,
     )

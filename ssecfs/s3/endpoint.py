@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ProfileNotFound
 from botocore.handlers import add_expect_header
 
 from ssecfs.errors import ConfigError, CredentialsError
+from ssecfs.s3.transport import check_endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,10 @@ class S3Options:
     """How to reach the endpoint.
 
     Attributes:
-        endpoint_url: None: AWS.
+        endpoint_url: None: AWS, or what boto3 finds in its own configuration.
         profile_name: in the shared configuration; None: boto3's usual chain.
         ca_bundle: PEM file with the certificates to trust; None: the system's.
+        is_http_allowed: a key may travel over plain http to this machine itself.
         connections: kept open at most.
         timeout_s: to connect, and between two pieces of an answer.
     """
@@ -31,6 +33,7 @@ class S3Options:
     region: str | None
     profile_name: str | None
     ca_bundle: Path | None
+    is_http_allowed: bool = False
     connections: int = 64
     timeout_s: float = 60.0
 
@@ -40,7 +43,7 @@ def make_client(options: S3Options) -> Any:
 
     Raises:
         CredentialsError: none are configured.
-        ConfigError: the endpoint or region makes no sense to boto3.
+        ConfigError: the endpoint or region makes no sense to boto3, or no key may travel there.
     """
     try:
         session = boto3.Session(profile_name=options.profile_name, region_name=options.region)
@@ -78,6 +81,7 @@ def make_client(options: S3Options) -> Any:
     except (ValueError, BotoCoreError) as error:
         message = f"the endpoint or region is not usable: {type(error).__name__}"
         raise ConfigError(message) from error
+    check_endpoint(client.meta.endpoint_url, is_http_allowed=options.is_http_allowed)
     # Servers that never answer 100 Continue would cost a second for each upload.
     client.meta.events.unregister("before-call.s3", add_expect_header)
     client.meta.events.register("before-call.s3.HeadObject", _stay_here)

@@ -35,11 +35,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def presign(server: S3Server, keyfile: Path, secrets: SecretWatch) -> Presign:
     """Runs ``ssecfs presign``; gives the URL and the command that it prints."""
 
-    def run(method: str, place: str, *options: str) -> tuple[str, str]:
-        connection = ("--endpoint-url", server.url, "--ca-bundle", str(server.ca_bundle), "--keyfile", str(keyfile))
+    def run(method: str, place: str, *options: str, **environment: str) -> tuple[str, str]:
+        bundle = () if "AWS_CA_BUNDLE" in environment else ("--ca-bundle", str(server.ca_bundle))
+        connection = ("--endpoint-url", server.url, *bundle, "--keyfile", str(keyfile))
         done = subprocess.run(
             [PROGRAMS / "ssecfs", "presign", method, place, *connection, *options],
-            env=clean_environment(),
+            env=clean_environment(**environment),
             capture_output=True,
             text=True,
             check=True,
@@ -79,6 +80,12 @@ def test_printed_commands_put_look_and_get(presign: Presign, tmp_path: Path, nam
     assert got.returncode == 0, got.stderr
     assert [path.name for path in back.iterdir()] == [name]
     assert (back / name).read_bytes() == CONTENT
+
+
+def test_printed_command_trusts_what_the_environment_says(presign: Presign, server: S3Server, tmp_path: Path) -> None:
+    there = folder_with(tmp_path / "there", "data")
+    put = shell(presign("put", "bucket/data", AWS_CA_BUNDLE=str(server.ca_bundle))[1], there)
+    assert put.returncode == 0, put.stderr
 
 
 @pytest.mark.parametrize(("object_key", "name"), [("folder/", "folder"), ("..", "object"), ("a/..", "object"), (".", "object")])
@@ -182,6 +189,35 @@ def test_wrong_arguments_are_one_clear_line(
     printed = capsys.readouterr()
     assert message in printed.err
     assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "message"),
+    [
+        ("http://s3.example.com", "refused: over plain http to s3.example.com"),
+        ("http://127.0.0.1:9000", "possible with --allow-http"),
+    ],
+)
+def test_endpoint_of_the_environment_or_of_awss_own_files_is_held_to_https_too(
+    keyfile: Path,
+    tmp_path: Path,
+    endpoint_url: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, mountpoint = tmp_path / "config", tmp_path / "mountpoint"
+    config.write_text(f"[default]\nendpoint_url = {endpoint_url}\n")
+    mountpoint.mkdir()
+    mount = ["mount", "bucket", str(mountpoint), "--foreground", "--cache-dir", str(tmp_path / "cache")]
+    for chosen in ({"AWS_ENDPOINT_URL": endpoint_url}, {"AWS_CONFIG_FILE": str(config)}):
+        with monkeypatch.context() as patch:
+            for name, value in clean_environment(**chosen).items():
+                patch.setenv(name, value)
+            for command in (["presign", "get", "bucket/a"], mount):
+                assert main([*command, "--keyfile", str(keyfile)]) == 2
+                printed = capsys.readouterr()
+                assert (printed.out, message in printed.err) == ("", True)
 
 
 @pytest.mark.parametrize("command", [["presign", "get", "bucket/a"], ["headers"]])
