@@ -15,6 +15,7 @@
     │  ├─ NoAttributeError               ENODATA
     │  ├─ AttributeTooBigError           ENOSPC
     │  ├─ BadHandleError                 EBADF
+    │  ├─ StaleError                     ESTALE     look it up or open it again
     │  └─ FileTooBigError                EFBIG
     ├─ StoreError                                   warning   the endpoint answered, or could not be reached
     │  ├─ ObjectMissingError             ENOENT
@@ -149,6 +150,12 @@ class BadHandleError(RequestError):
     """No such open file."""
 
     errno = _errno.EBADF
+
+
+class StaleError(RequestError):
+    """What this inode or handle stood for is no more; there may be something else under its name."""
+
+    errno = _errno.ESTALE
 
 
 class FileTooBigError(RequestError):

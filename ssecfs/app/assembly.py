@@ -30,6 +30,7 @@ from ssecfs.cache.spool import Spool
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AS_STORED, Attributes, Overrides
+from ssecfs.fs.conflicts import Conflicts, ForgetAttributes, Origin
 from ssecfs.fs.directories import DirectoryOps
 from ssecfs.fs.entries import Entries
 from ssecfs.fs.files import Files
@@ -40,7 +41,7 @@ from ssecfs.fs.renames import Renames
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.operations import Filesystem, Operations
-from ssecfs.fuse.session import mounted
+from ssecfs.fuse.session import forget_attributes, mounted
 from ssecfs.keyring.derive import derive_subkey
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.s3.client import BotoStore
@@ -163,7 +164,8 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
     )
     copier = Copier(store, cache.read)
     gate = Gate()
-    saver = Saver(tables=tables, store=store, copier=copier, gate=gate, seal_key=seal_key, nursery=nursery)
+    conflicts = make_conflicts(tables, store, seal_key, Origin(os.uname().nodename, time.time_ns), forget_attributes)
+    saver = Saver(tables=tables, store=store, copier=copier, conflicts=conflicts, gate=gate, seal_key=seal_key, nursery=nursery)
     filesystem = make_filesystem(
         Backend(store, copier), tables, saver, gate, trust, Overrides(options.uid, options.gid, options.umask)
     )
@@ -192,6 +194,20 @@ def _make_cache(options: MountOptions, store: ObjectStore, disk: Disk, nursery: 
         disk_limiter=trio.CapacityLimiter(DISK_THREADS),
     )
     return cache, spool
+
+
+def make_conflicts(tables: Tables, store: ObjectStore, seal_key: bytes, origin: Origin, forget: ForgetAttributes) -> Conflicts:
+    """What settles lost races, over the tables."""
+    return Conflicts(
+        store=store,
+        inodes=tables.inodes,
+        directories=tables.directories,
+        book=tables.book,
+        namespace=tables.namespace,
+        seal_key=seal_key,
+        origin=origin,
+        forget_attributes=forget,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,16 @@ class BlockCache:
             pieces.append(block if is_whole else block[span.skip : span.skip + span.length])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def read_kept(self, version: ObjectVersion, byte_range: ByteRange) -> list[tuple[int, bytes]]:
+        """The parts of a range of a version that are here, with their offsets; nothing is fetched."""
+        content = self._content(version)
+        found = []
+        for span in split_range(byte_range):
+            block = self._local_block(content, span.block_no)
+            if block is not None:
+                found.append((span.offset, block[span.skip : span.skip + span.length]))
+        return found
+
     def request(self, version: ObjectVersion, first: int, stop: int) -> None:
         """Start fetching the blocks [first, stop) that are not here, unless enough is under way; never waits."""
         content = self._content(version)

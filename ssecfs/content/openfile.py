@@ -51,6 +51,7 @@ class OpenFile:
         self._changes = 0 if base is not None else 1
         self._saved_changes = 0
         self._shape = 0
+        self._losses = 0
         self._still: trio.Event | None = None
 
     @property
@@ -77,6 +78,11 @@ class OpenFile:
     def sha256(self) -> str | None:
         """Digest of the content in hex, if it was written from start to end; else None."""
         return self._digest.hexdigest(self._size)
+
+    @property
+    def losses(self) -> int:
+        """How often unsaved changes gave way to another client's version; what was read before is not of the same file."""
+        return self._losses
 
     @property
     def clean(self) -> list[ByteRange]:
@@ -159,6 +165,12 @@ class OpenFile:
         """Read a range for an upload; the file is held still, and nobody reads ahead."""
         return self._assemble(wanted, await self._read_clean(wanted, ReadAhead()))
 
+    async def read_left(self, wanted: ByteRange) -> bytes:
+        """As read_whole, when the base is gone from the server: zeros for what is not on this machine."""
+        base = self._base
+        gaps = self._dirty.gaps(wanted.start, min(wanted.stop, self._base_limit)) if base is not None else []
+        return self._assemble(wanted, [piece for gap in gaps if base for piece in self._cache.read_kept(base, gap)])
+
     async def detach(self) -> None:
         """Bring the whole content here, because the object is about to be deleted or replaced while it is open."""
         for gap in self.clean:
@@ -197,11 +209,21 @@ class OpenFile:
         self._base = version
         self._shape += 1
 
-    def rebase(self, version: ObjectVersion) -> None:
-        """Somebody else stored another version, and we have no changes: show theirs."""
+    def note_arrived(self, version: ObjectVersion) -> None:
+        """An earlier upload of this content got there after all: what is still clean is the same in version."""
+        if self._base is not None:
+            self._cache.rebind(self._base, version, self._changed_ranges(self._base))
         self._base = version
-        self._base_limit = version.size
-        self._size = version.size
+        self._shape += 1
+
+    def rebase(self, version: ObjectVersion | None) -> None:
+        """Another client's version counts (None: nothing is there any more): show that, and forget what we changed."""
+        if self.is_dirty:
+            self.discard()
+            self._losses += 1
+        self._dirty = ExtentSet()
+        self._base = version
+        self._base_limit = self._size = version.size if version is not None else 0
         self._digest = RunningDigest()
         self._shape += 1
 

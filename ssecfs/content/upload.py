@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from ssecfs.content.openfile import OpenFile
 from ssecfs.s3.copying import Copier, Patch
-from ssecfs.s3.multipart import SINGLE_PUT_BYTES, upload_parts
+from ssecfs.s3.multipart import SINGLE_PUT_BYTES, Reader, upload_parts
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ByteRange, ObjectKey, ObjectVersion, PutCondition
 
@@ -32,13 +32,29 @@ async def upload(
         ObjectChangedError: the condition fails, or the base is another version by now.
         StoreError: the endpoint refused or could not be reached.
     """
+    base = open_file.base
+    if base is None or open_file.size <= SINGLE_PUT_BYTES:
+        return await send_all(
+            store, open_file, open_file.read_whole, object_key, metadata_for=metadata_for, condition=condition
+        )
+    patch = Patch(base, open_file.clean, open_file.size, open_file.read_whole)
+    return await copier.store_patched(patch, object_key, metadata_for(open_file.sha256), condition)
+
+
+async def send_all(
+    store: ObjectStore,
+    open_file: OpenFile,
+    read: Reader,
+    object_key: ObjectKey,
+    *,
+    metadata_for: MetadataFor,
+    condition: PutCondition,
+) -> ObjectVersion:
+    """As upload, but every byte is read and sent, whatever the server could copy."""
     size = open_file.size
-    if size <= SINGLE_PUT_BYTES:
-        body = await open_file.read_whole(ByteRange(0, size))
-        digest = open_file.sha256 or hashlib.sha256(body).hexdigest()
-        return await store.put(object_key, body, metadata_for(digest), condition)
-    metadata = metadata_for(open_file.sha256)
-    if open_file.base is None:
-        return await upload_parts(store, object_key, size, open_file.read_whole, metadata=metadata, condition=condition)
-    patch = Patch(open_file.base, open_file.clean, size, open_file.read_whole)
-    return await copier.store_patched(patch, object_key, metadata, condition)
+    if size > SINGLE_PUT_BYTES:
+        metadata = metadata_for(open_file.sha256)
+        return await upload_parts(store, object_key, size, read, metadata=metadata, condition=condition)
+    body = await read(ByteRange(0, size))
+    digest = open_file.sha256 or hashlib.sha256(body).hexdigest()
+    return await store.put(object_key, body, metadata_for(digest), condition)

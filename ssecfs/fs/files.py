@@ -12,12 +12,12 @@ from enum import Enum
 from ssecfs.content.openfile import OpenFile
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.content.readahead import ReadAhead
-from ssecfs.errors import BadHandleError, EntryExistsError, IsADirError
+from ssecfs.errors import BadHandleError, EntryExistsError, IsADirError, ObjectChangedError, StaleError
 from ssecfs.fs.descriptors import has_descriptor
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
 from ssecfs.tree.attrs import Attrs
-from ssecfs.tree.inodes import Inode, InodeTable, Saved
+from ssecfs.tree.inodes import Inode, InodeTable, Linkage, Saved
 from ssecfs.tree.listing import EntryKind
 
 Clock = Callable[[], int]
@@ -70,6 +70,8 @@ class FileHandle:
 
     inode: Inode
     open_file: OpenFile
+    losses: int
+    """Of the open file, when it was opened."""
     reads: Reads
     read_ahead: ReadAhead = field(default_factory=ReadAhead)
     opener: int = 0
@@ -117,7 +119,7 @@ class Files:
 
         Raises:
             IsADirError: it is a directory.
-            NoEntryError: it is gone.
+            StaleError: it is gone from the server, or something else has its name.
         """
         if (await self._nodes.getattr(inode)).is_dir:
             message = f"inode {inode.ino} is a directory"
@@ -135,7 +137,11 @@ class Files:
     async def read(self, fh: int, offset: int, length: int) -> bytes:
         """Read up to length bytes; shorter only at the end of the file."""
         handle = self._get(fh)
-        piece = await handle.open_file.read(offset, length, handle.read_ahead)
+        try:
+            piece = await handle.open_file.read(offset, length, handle.read_ahead)
+        except ObjectChangedError:
+            self._nodes.doubt(handle.inode)
+            raise
         if handle.reads is Reads.NOTED:
             handle.inode.note_read(self._now_ns())
         return piece
@@ -177,7 +183,11 @@ class Files:
         self._inodes.unpin(handle.inode)
 
     def inode_of(self, fh: int) -> Inode:
-        """The inode behind a handle."""
+        """The inode behind a handle.
+
+        Raises:
+            StaleError: its file is another client's version by now.
+        """
         return self._get(fh).inode
 
     def unsaved_inodes(self) -> list[Inode]:
@@ -186,12 +196,13 @@ class Files:
 
     def _open(self, inode: Inode, reads: Reads) -> int:
         open_file = self._open_files.acquire(inode.ino, inode.version)
-        if not open_file.is_dirty and inode.version is not None and open_file.base != inode.version:
+        is_behind = inode.linkage is Linkage.LINKED and not open_file.is_dirty and open_file.base != inode.version
+        if is_behind and inode.version is not None:
             open_file.rebase(inode.version)
         self._inodes.pin(inode)
         fh = self._next_fh
         self._next_fh += 1
-        self._handles[fh] = FileHandle(inode, open_file, reads)
+        self._handles[fh] = FileHandle(inode, open_file, open_file.losses, reads)
         return fh
 
     def _get(self, fh: int) -> FileHandle:
@@ -199,6 +210,9 @@ class Files:
         if handle is None:
             message = f"no open file has the handle {fh}"
             raise BadHandleError(message)
+        if handle.losses != handle.open_file.losses:
+            message = f"inode {handle.inode.ino} is another client's version since it was opened; open it again"
+            raise StaleError(message)
         return handle
 
 

@@ -10,12 +10,12 @@ from typing import Final
 import trio
 
 from ssecfs.content.openfiles import OpenFiles
-from ssecfs.errors import NoEntryError, ObjectMissingError
+from ssecfs.errors import NoEntryError, ObjectMissingError, StaleError
 from ssecfs.s3.types import ObjectKey, ObjectVersion
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs
 from ssecfs.tree.directory import Directories, Presence
-from ssecfs.tree.inodes import Inode, InodeTable, Knowledge, Linkage, Saved
+from ssecfs.tree.inodes import NEVER, Inode, InodeTable, Knowledge, Linkage, Saved
 from ssecfs.tree.listing import Entry, EntryKind
 from ssecfs.tree.names import Name, Namespace, check_name, join_path
 
@@ -156,11 +156,17 @@ class Nodes:
         """The attributes of an inode, checked if they are older than the TTL.
 
         Raises:
-            NoEntryError: its name is gone from the server.
+            StaleError: it is gone from the server, or something else has its name: the kernel must look again.
         """
         if not self.is_trusted(inode):
             await self._check(inode)
         return inode.attrs
+
+    def doubt(self, inode: Inode) -> None:
+        """Something showed that the server has another version: believe nothing of the inode before the next look."""
+        inode.checked_at = NEVER
+        if inode.parent is not None:
+            self._directories.drop(inode.parent)
 
     def forget(self, ino: int, nlookup: int) -> None:
         """The kernel gives back nlookup references."""
@@ -175,7 +181,8 @@ class Nodes:
         """Tell whether the attributes may be used without asking."""
         if inode.parent is None or inode.linkage is Linkage.UNLINKED or self.is_ours(inode):
             return True
-        return inode.knowledge is Knowledge.FULL and self._is_recent(inode.checked_at)
+        is_known = inode.knowledge is Knowledge.FULL and inode.linkage is Linkage.LINKED
+        return is_known and self._is_recent(inode.checked_at)
 
     def valid_for_s(self, inode: Inode) -> float:
         """How long the kernel may believe the attributes of an inode without asking again."""
@@ -232,7 +239,7 @@ class Nodes:
         found = await self.find(parent, inode.name)
         if found is not inode and not self.is_trusted(inode):
             message = f"inode {inode.ino} was removed or replaced on the server"
-            raise NoEntryError(message)
+            raise StaleError(message)
 
     async def _complete(self, parent: Inode, entry: Entry, as_of: float) -> Inode | None:
         """The inode of an entry with all its attributes; None: it vanished while we asked."""
@@ -349,7 +356,7 @@ class Nodes:
     def _note_gone(self, inode: Inode) -> None:
         if inode.attrs.is_dir:
             self._directories.drop_tree(inode)
-        self._inodes.unlink(inode)
+        self._inodes.lose(inode)
 
 
 def _same_version(one: ObjectVersion | None, other: ObjectVersion | None) -> bool:

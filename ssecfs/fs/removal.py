@@ -100,6 +100,6 @@ def require_linked(inode: Inode) -> None:
     Raises:
         NoEntryError: somebody removed it while we waited.
     """
-    if inode.linkage is Linkage.UNLINKED:
+    if inode.linkage is not Linkage.LINKED:
         message = f"inode {inode.ino} was removed meanwhile"
         raise NoEntryError(message)

@@ -19,7 +19,9 @@ from ssecfs.content.openfile import OpenFile
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.content.upload import upload
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, SsecfsError
+from ssecfs.fs.conflicts import Conflicts
 from ssecfs.fs.gate import Gate
+from ssecfs.fs.sealing import Sealing
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Absence, Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
@@ -72,6 +74,7 @@ class Saver:
         tables: Tables,
         store: ObjectStore,
         copier: Copier,
+        conflicts: Conflicts,
         gate: Gate,
         seal_key: bytes,
         nursery: trio.Nursery,
@@ -81,6 +84,7 @@ class Saver:
         self._gate = gate
         self._store = store
         self._copier = copier
+        self._conflicts = conflicts
         self._seal_key = seal_key
         self._nursery = nursery
         self._waiting: dict[int, _Waiting] = {}
@@ -95,7 +99,7 @@ class Saver:
         """Bring everything unsaved about an inode to the server; returns when it is there.
 
         Raises:
-            ObjectChangedError: somebody else changed the object meanwhile; ours is kept here, theirs there.
+            ObjectChangedError: another client changed the object meanwhile, and its version counts; see ``conflicts``.
             StoreError: the endpoint refused or could not be reached; nothing is lost.
         """
         async with self._gate.changing(inode), inode.lock:
@@ -103,9 +107,11 @@ class Saver:
                 return
             open_file = self._tables.open_files.peek(inode.ino)
             try:
-                if open_file is not None and open_file.is_dirty:
-                    object_key = self._tables.namespace.file_key(inode.path)
-                    await self.upload_as(inode, open_file, object_key, self._condition_for(inode))
+                if inode.linkage is Linkage.LOST:
+                    if self._is_unsaved(inode):
+                        await self._conflicts.settle_lost(inode, open_file)
+                elif open_file is not None and open_file.is_dirty:
+                    await self._upload(inode, open_file)
                 elif inode.saved is Saved.NO:
                     await self._save_attrs(inode)
             except SsecfsError as error:
@@ -143,7 +149,7 @@ class Saver:
                 await self.save(waiting.inode)
             except SsecfsError as error:
                 first = first or error
-            else:
+            if not self._is_unsaved(waiting.inode):
                 waiting.hurry.set()
         if first is not None:
             raise first
@@ -163,6 +169,7 @@ class Saver:
         if inode.attrs is attrs:
             inode.attrs = stored
             inode.saved = Saved.YES
+        inode.unsure = frozenset()
         inode.checked_at = trio.current_time()
         self._tables.book.note(version, stored)
         if attrs.is_dir:
@@ -175,33 +182,45 @@ class Saver:
         self.progress.saved += 1
 
     async def upload_as(self, inode: Inode, open_file: OpenFile, object_key: ObjectKey, condition: PutCondition) -> None:
-        """Upload a file's content under an object key: its own, or one that it moves to at once; the caller holds its lock."""
+        """Upload a file's content under an object key that it moves to at once; the caller holds its lock."""
         async with open_file.held_still():
             inode.take_reads()
-            attrs = inode.attrs
-            stored = attrs
+            sealing = Sealing(inode, object_key, self._seal_key)
+            version = await upload(self._store, self._copier, open_file, object_key, metadata_for=sealing, condition=condition)
+            self._note_uploaded(inode, open_file, version, sealing)
 
-            def metadata(sha256: str | None) -> dict[str, str]:
-                nonlocal stored
-                stored = replace(attrs, sha256=sha256)
-                return self.metadata_for(stored, object_key)
-
-            try:
-                version = await upload(
-                    self._store, self._copier, open_file, object_key, metadata_for=metadata, condition=condition
-                )
-            except ObjectExistsError as error:
-                message = f"inode {inode.ino}: another client created the same name first; ours is kept here unsaved"
-                raise ObjectChangedError(message) from error
-            if inode.attrs is attrs:
-                inode.attrs = stored
-            if inode.linkage is Linkage.UNLINKED:
+    async def _upload(self, inode: Inode, open_file: OpenFile) -> None:
+        """Upload over the version that we know of; if another client's is there, it counts."""
+        object_key = self._tables.namespace.file_key(inode.path)
+        async with open_file.held_still():
+            inode.take_reads()
+            sealing = Sealing(inode, object_key, self._seal_key)
+            while True:
+                condition = self._condition_for(inode)
+                try:
+                    version = await upload(
+                        self._store, self._copier, open_file, object_key, metadata_for=sealing, condition=condition
+                    )
+                except (ObjectExistsError, ObjectChangedError):
+                    arrived = await self._conflicts.settle(inode, object_key, open_file)
+                    version = arrived.version
+                    if arrived.metadata != sealing.sent:
+                        open_file.note_arrived(version)
+                        inode.version = version
+                        continue
+                self._note_uploaded(inode, open_file, version, sealing)
                 return
-            had_pages = inode.seen_version is not None and inode.seen_version == open_file.base
-            open_file.note_saved(version)
-            if had_pages or inode.seen_version is None:
-                inode.seen_version = version
-            self.note_stored(inode, version, stored)
+
+    def _note_uploaded(self, inode: Inode, open_file: OpenFile, version: ObjectVersion, sealing: Sealing) -> None:
+        if inode.attrs is sealing.attrs:
+            inode.attrs = sealing.stored
+        if inode.linkage is Linkage.UNLINKED:
+            return
+        had_pages = inode.seen_version is not None and inode.seen_version == open_file.base
+        open_file.note_saved(version)
+        if had_pages or inode.seen_version is None:
+            inode.seen_version = version
+        self.note_stored(inode, version, sealing.stored)
 
     def _condition_for(self, inode: Inode) -> PutCondition:
         if inode.version is not None:
@@ -211,16 +230,27 @@ class Saver:
 
     async def _save_attrs(self, inode: Inode) -> None:
         inode.take_reads()
-        attrs, base, namespace = inode.attrs, inode.version, self._tables.namespace
+        attrs, namespace = inode.attrs, self._tables.namespace
         object_key = namespace.marker_key(inode.path) if attrs.is_dir else namespace.file_key(inode.path)
-        metadata = self.metadata_for(attrs, object_key)
-        if attrs.is_dir and (base is None or base.size == 0):
+        metadata = Sealing(inode, object_key, self._seal_key)(attrs.sha256)
+        if attrs.is_dir and (inode.version is None or inode.version.size == 0):
             self.note_stored(inode, await self._store.put(object_key, b"", metadata, Always()), attrs)
             return
-        assert base is not None, "a file without a version has unsaved content"  # noqa: S101 - see save
-        version = await self._copier.copy(base, object_key, metadata, IfUnchanged(base))
-        self.note_copied(inode, base, version)
-        self.note_stored(inode, version, attrs)
+        while True:
+            base = inode.version
+            assert base is not None, "a file without a version has unsaved content"  # noqa: S101 - see save
+            try:
+                version = await self._copier.copy(base, object_key, metadata, IfUnchanged(base))
+            except ObjectChangedError:
+                arrived = await self._conflicts.settle(inode, object_key, self._tables.open_files.peek(inode.ino))
+                version = inode.version = arrived.version
+                self.note_copied(inode, base, version)
+                if arrived.metadata != metadata:
+                    continue
+            else:
+                self.note_copied(inode, base, version)
+            self.note_stored(inode, version, attrs)
+            return
 
     def note_copied(self, inode: Inode, base: ObjectVersion, version: ObjectVersion) -> None:
         """Take note that an inode's bytes were copied on the server from base to version: what is cached stays good."""
@@ -243,6 +273,8 @@ class Saver:
                 pause_s = next(pauses, RETRY_S[-1])
                 try:
                     await self.save(inode)
+                except ObjectChangedError:
+                    continue  # another client's version counts; the conflict is in the log
                 except SsecfsError as error:
                     LOGGER.warning("inode %d is not saved yet, trying again in %g s: %s", inode.ino, pause_s, error)
                 except Exception:

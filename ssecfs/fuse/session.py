@@ -6,7 +6,7 @@ Imported by ``app.assembly`` only.
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +43,12 @@ def mounted(operations: Operations, mountpoint: Path, options: set[str]) -> Iter
         yield
     finally:
         pyfuse3.close(unmount=True)
+
+
+def forget_attributes(ino: int) -> None:
+    """Let the kernel ask again for the attributes of an inode, if it knows it; never waits."""
+    with suppress(OSError):
+        pyfuse3.invalidate_inode(pyfuse3.InodeT(ino), attr_only=True)
 
 
 def raise_read_ahead(mountpoint: Path) -> None:

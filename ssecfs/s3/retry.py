@@ -2,8 +2,8 @@
 
 Imported by ``app``. Transient failures are tried again with backoff and jitter until the call's deadline; refusals are not.
 
-An upload whose answer was lost may have succeeded. When its second attempt fails on its own condition, a HEAD tells whether
-the object there is the one that was sent (same size, same metadata): then it was.
+An upload whose answer was lost may have succeeded. When its second attempt fails on its own condition, or because the multipart
+upload is no more, a HEAD tells whether the object there is the one that was sent (same size, same metadata): then it was.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ from ssecfs.errors import (
     ObjectExistsError,
     ObjectMissingError,
     StoreError,
+    StoreProtocolError,
     StoreUnreachableError,
 )
 from ssecfs.s3.store import ObjectStore, Sink
@@ -46,12 +47,16 @@ def _is_transient(error: BaseException) -> bool:
 
 
 class RetryingStore:
-    """An ObjectStore that tries again, over one that does not. Each call has timeout_s in all."""
+    """An ObjectStore that tries again, over one that does not. Each call has timeout_s in all.
+
+    Owns: the metadata of multipart uploads in progress, to know them again.
+    """
 
     def __init__(self, inner: ObjectStore, timeout_s: float) -> None:
         """Take the store below; timeout_s is how long a call may go on failing."""
         self._inner = inner
         self._timeout_s = timeout_s
+        self._uploads: dict[str, Mapping[str, str]] = {}
 
     async def head(self, object_key: ObjectKey) -> ObjectInfo:
         """See ObjectStore."""
@@ -98,7 +103,9 @@ class RetryingStore:
 
     async def create_upload(self, object_key: ObjectKey, metadata: Mapping[str, str]) -> Upload:
         """See ObjectStore."""
-        return await self._again(lambda: self._inner.create_upload(object_key, metadata))
+        upload = await self._again(lambda: self._inner.create_upload(object_key, metadata))
+        self._uploads[upload.upload_id] = metadata
+        return upload
 
     async def put_part(self, upload: Upload, part_number: int, body: bytes) -> PartReceipt:
         """See ObjectStore."""
@@ -110,10 +117,16 @@ class RetryingStore:
 
     async def complete_upload(self, upload: Upload, parts: Sequence[PartReceipt], condition: PutCondition) -> ObjectVersion:
         """See ObjectStore."""
-        return await self._again(lambda: self._inner.complete_upload(upload, parts, condition))
+        size, metadata = sum(part.size for part in parts), self._uploads.get(upload.upload_id, {})
+        version = await self._upload(
+            lambda: self._inner.complete_upload(upload, parts, condition), upload.object_key, size, metadata
+        )
+        self._uploads.pop(upload.upload_id, None)
+        return version
 
     async def abort_upload(self, upload: Upload) -> None:
         """See ObjectStore."""
+        self._uploads.pop(upload.upload_id, None)
         await self._again(lambda: self._inner.abort_upload(upload))
 
     async def _upload(
@@ -131,7 +144,7 @@ class RetryingStore:
             attempts += 1
             try:
                 return await attempt()
-            except (ObjectExistsError, ObjectChangedError):
+            except (ObjectExistsError, ObjectChangedError, StoreProtocolError):
                 if attempts == 1:
                     raise
                 own = await self._own_upload(object_key, size, metadata)

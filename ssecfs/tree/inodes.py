@@ -48,6 +48,9 @@ class Linkage(Enum):
 
     LINKED = "linked"
     UNLINKED = "unlinked"
+    """It was removed or replaced here: who has it open goes on with it."""
+    LOST = "lost"
+    """It was removed or replaced on the server: the kernel may still believe in it, and has to look again."""
 
 
 class Saved(Enum):
@@ -68,6 +71,7 @@ class Inode:
         lock: held while the inode is saved, renamed or removed. Order: ascending ino.
         seen_version: the version whose pages the kernel may hold.
         read_ns: time of a read that nobody saves for its own sake; see note_read.
+        unsure: seals of uploads of which we do not know whether they arrived.
     """
 
     ino: Ino
@@ -84,6 +88,7 @@ class Inode:
     children: int = 0
     seen_version: ObjectVersion | None = None
     read_ns: int = NEVER_NS
+    unsure: frozenset[str] = frozenset()
     lock: trio.Lock = field(default_factory=trio.Lock)
 
     @property
@@ -210,9 +215,11 @@ class InodeTable:
 
     def unlink(self, inode: Inode) -> None:
         """Take the name away; the inode lives on while it is held."""
-        inode.linkage = Linkage.UNLINKED
-        self._detach(inode)
-        self.release_unused(inode)
+        self._take_name(inode, Linkage.UNLINKED)
+
+    def lose(self, inode: Inode) -> None:
+        """As unlink, because the name is gone from the server."""
+        self._take_name(inode, Linkage.LOST)
 
     def move(self, inode: Inode, parent: Inode, name: Name) -> None:
         """Give the inode another name; whatever had that name must be unlinked before."""
@@ -234,6 +241,12 @@ class InodeTable:
                 self._detach(inode)
             parent.children -= 1
             inode = parent
+
+    def _take_name(self, inode: Inode, linkage: Linkage) -> None:
+        if inode.linkage is Linkage.LINKED:
+            inode.linkage = linkage
+            self._detach(inode)
+        self.release_unused(inode)
 
     def _link(self, inode: Inode, parent: Inode) -> None:
         self._by_name.setdefault(parent.ino, {})[inode.name] = inode

@@ -12,10 +12,11 @@ import trio
 from support.cacherig import cache_rig
 from support.memory_store import MemoryStore
 
-from ssecfs.app.assembly import Backend, make_filesystem
+from ssecfs.app.assembly import Backend, make_conflicts, make_filesystem
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AttrChange
+from ssecfs.fs.conflicts import Origin
 from ssecfs.fs.files import Content, Existing, Owner
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Trust
@@ -29,6 +30,7 @@ from ssecfs.ssec import CustomerKey
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Defaults
 from ssecfs.tree.attrshelf import AttrShelf
+from ssecfs.tree.attrtext import NS_PER_S
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import Inode, InodeTable
 from ssecfs.tree.listing import Entry
@@ -36,6 +38,14 @@ from ssecfs.tree.names import Name, Namespace
 
 SEAL_KEY = bytes(32)
 KEYRING = Keyring((CustomerKey(bytes(range(32))),))
+
+CONFLICT_S = 1_700_000_000
+CONFLICT_SUFFIX = ".conflict-test-host-20231114T221320Z"
+"""The time of conflict copies, and what their names end in."""
+
+
+def forget_nothing(_ino: int) -> None:
+    """There is no kernel that knew anything."""
 
 
 def errno_name(error: OSError | SsecfsError) -> str:
@@ -163,7 +173,11 @@ async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0) -
         )
         copier = Copier(store, kept.cache.read)
         gate = Gate()
-        saver = Saver(tables=tables, store=store, copier=copier, gate=gate, seal_key=SEAL_KEY, nursery=nursery)
+        origin = Origin("test-host", lambda: CONFLICT_S * NS_PER_S)
+        conflicts = make_conflicts(tables, store, SEAL_KEY, origin, forget_nothing)
+        saver = Saver(
+            tables=tables, store=store, copier=copier, conflicts=conflicts, gate=gate, seal_key=SEAL_KEY, nursery=nursery
+        )
         rig = FsRig(make_filesystem(Backend(store, copier), tables, saver, gate, Trust(ttl_s, 0)), saver, store)
         yield rig
         await rig.flush()

@@ -14,6 +14,7 @@ from ssecfs.errors import (
     ObjectMissingError,
     StoreError,
     StoreProtocolError,
+    StoreUnreachableError,
     StoreUnsupportedError,
 )
 from ssecfs.s3.store import Sink
@@ -45,7 +46,7 @@ class Stored:
 
 @dataclass
 class MemoryStore:
-    """Objects in a dictionary. `fail_next` raises for the next call of an operation, before it does anything.
+    """Objects in a dictionary. `fail_next` raises for the next calls of an operation (None: not), before they do anything.
 
     Attributes:
         sent_bytes: all that uploads have brought.
@@ -55,15 +56,26 @@ class MemoryStore:
     objects: dict[ObjectKey, Stored] = field(default_factory=dict)
     uploads: dict[str, tuple[Upload, dict[str, str], dict[int, bytes]]] = field(default_factory=dict)
     operations: Counter[str] = field(default_factory=Counter)
-    failures: dict[str, list[StoreError]] = field(default_factory=dict)
+    failures: dict[str, list[StoreError | None]] = field(default_factory=dict)
     clock: Callable[[], int] = lambda: 1_700_000_000
     gates: dict[str, trio.Event] = field(default_factory=dict)
+    lost_answers: list[str] = field(default_factory=list)
     sent_bytes: int = 0
     can_copy: bool = True
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def fail_next(self, operation: str, *errors: StoreError) -> None:
+    def fail_next(self, operation: str, *errors: StoreError | None) -> None:
         self.failures.setdefault(operation, []).extend(errors)
+
+    def lose_answer(self, operation: str) -> None:
+        """The next upload of that kind is done, and its answer never comes."""
+        self.lost_answers.append(operation)
+
+    def _answer(self, operation: str, version: ObjectVersion) -> ObjectVersion:
+        if operation in self.lost_answers:
+            self.lost_answers.remove(operation)
+            raise StoreUnreachableError
+        return version
 
     async def _begin(self, operation: str) -> None:
         self.operations[operation] += 1
@@ -71,8 +83,9 @@ class MemoryStore:
         if gate is not None:
             await gate.wait()
         await trio.lowlevel.checkpoint()
-        if self.failures.get(operation):
-            raise self.failures[operation].pop(0)
+        error = self.failures[operation].pop(0) if self.failures.get(operation) else None
+        if error is not None:
+            raise error
 
     def _store(self, object_key: ObjectKey, body: bytes, metadata: Mapping[str, str]) -> ObjectVersion:
         etag = ETag(f'"{hashlib.sha256(body).hexdigest()[:16]}{next(self._numbers):08x}"')
@@ -120,7 +133,7 @@ class MemoryStore:
         await self._begin("put")
         self.sent_bytes += len(body)
         self._check(object_key, condition)
-        return self._store(object_key, body, metadata)
+        return self._answer("put", self._store(object_key, body, metadata))
 
     async def copy(
         self, source: ObjectVersion, target: ObjectKey, metadata: Mapping[str, str], condition: PutCondition
@@ -129,7 +142,7 @@ class MemoryStore:
         self._require_copies()
         stored = self._current(source)
         self._check(target, condition)
-        return self._store(target, stored.body, metadata)
+        return self._answer("copy", self._store(target, stored.body, metadata))
 
     async def delete(self, object_key: ObjectKey) -> None:
         await self._begin("delete")
@@ -191,7 +204,7 @@ class MemoryStore:
             raise StoreProtocolError
         body = b"".join(stored[part.part_number] for part in parts)
         _, metadata, _ = self.uploads.pop(upload.upload_id)
-        return self._store(upload.object_key, body, metadata)
+        return self._answer("complete_upload", self._store(upload.object_key, body, metadata))
 
     async def abort_upload(self, upload: Upload) -> None:
         await self._begin("abort_upload")

@@ -1,0 +1,39 @@
+"""Sealing: the metadata of one upload, made when its content's digest is known, and known again should the answer get lost.
+
+Imported by ``fs.saving`` and ``fs.conflicts``.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from ssecfs.s3.types import ObjectKey
+from ssecfs.tree.attrs import SEAL_NAME, Attrs, SealState, format_metadata
+from ssecfs.tree.inodes import Inode
+
+
+@dataclass(slots=True)
+class Sealing:
+    """Gives an upload its metadata; what it gave is noted in the inode.
+
+    Attributes:
+        attrs: the inode's when the upload began.
+        stored: the same with the digest, as they are in the metadata.
+        sent: the metadata.
+    """
+
+    inode: Inode
+    object_key: ObjectKey
+    seal_key: bytes
+    attrs: Attrs = field(init=False)
+    stored: Attrs = field(init=False)
+    sent: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Take the attributes as they are now."""
+        self.attrs = self.stored = self.inode.attrs
+
+    def __call__(self, sha256: str | None) -> dict[str, str]:
+        """The metadata, with the digest of the content in hex; None: not known."""
+        self.stored = replace(self.attrs, sha256=sha256, seal=SealState.GOOD)
+        self.sent = format_metadata(self.stored, self.object_key, self.seal_key)
+        self.inode.unsure |= {self.sent[SEAL_NAME]}
+        return self.sent

@@ -1,0 +1,129 @@
+"""Two mounts of one bucket: what one closes the other sees, and where both wrote, both contents are there."""
+
+import errno
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.mounts import mounting
+from support.s3server import S3Server, s3_server
+
+from ssecfs.sizes import MIB
+
+pytestmark = pytest.mark.mount
+
+
+@pytest.fixture(scope="module", params=["aws", "ovh"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fuse_device: Path) -> Iterator[S3Server]:
+    """One that checks the conditions of uploads, and one that refuses them for SSE-C objects."""
+    with s3_server(tmp_path_factory.mktemp("conflict") / "server", "--profile", request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def source(request: pytest.FixtureRequest) -> str:
+    """A part of the bucket of this test's own."""
+    return f"bucket/{request.node.name.partition('[')[0]}"
+
+
+@pytest.fixture
+def mounts(server: S3Server, tmp_path: Path, keyfile: Path, source: str) -> Iterator[tuple[Path, Path]]:
+    """Ours, which trusts names and attributes for long, and theirs, which trusts nothing; with caches of their own."""
+    with (
+        mounting(server, tmp_path / "ours", keyfile, "--ttl", "1000", source=source) as ours,
+        mounting(server, tmp_path / "theirs", keyfile, "--ttl", "0", source=source) as theirs,
+    ):
+        yield ours.path, theirs.path
+
+
+def refused(attempt: Callable[[], object]) -> None:
+    with pytest.raises(OSError, match="Stale") as caught:
+        attempt()
+    assert caught.value.errno == errno.ESTALE
+
+
+def test_what_one_mount_closes_the_other_reads_at_once(server: S3Server, tmp_path: Path, keyfile: Path, source: str) -> None:
+    """Without any trust the very next open sees it, longer or shorter, and no page of the old content."""
+    with (
+        mounting(server, tmp_path / "one", keyfile, "--ttl", "0", source=source) as one,
+        mounting(server, tmp_path / "other", keyfile, "--ttl", "0", source=source) as other,
+    ):
+        for number, size in enumerate((10, 3 * MIB, 5, 200_000, 0, 7)):
+            content = random.Random(number).randbytes(size)
+            writer, reader = (one, other) if number % 2 else (other, one)
+            (writer.path / "file").write_bytes(content)
+            assert (reader.path / "file").read_bytes() == content
+            assert (reader.path / "file").stat().st_size == size
+        (one.path / "file").rename(one.path / "renamed")
+        assert [path.name for path in other.path.iterdir()] == ["renamed"]
+        (one.path / "renamed").unlink()
+        assert not (other.path / "renamed").exists()
+
+
+def test_close_over_a_version_of_the_other_mount_keeps_both(mounts: tuple[Path, Path]) -> None:
+    ours, theirs = mounts
+    (ours / "file").write_text("base")
+    file = os.open(ours / "file", os.O_RDWR)
+    os.write(file, b"ours")
+    assert (ours / "file").stat().st_size == 4
+    (theirs / "file").write_text("theirs, and longer")
+    refused(lambda: os.close(file))
+    assert (ours / "file").read_text() == "theirs, and longer"
+    (kept,) = [path for path in ours.iterdir() if path != ours / "file"]
+    assert kept.name.startswith("file.conflict-")
+    assert kept.read_bytes() == (theirs / kept.name).read_bytes() == b"ours"
+
+
+def test_fsync_tells_of_a_conflict_and_the_handle_is_stale_afterwards(mounts: tuple[Path, Path]) -> None:
+    ours, theirs = mounts
+    (ours / "file").write_text("base")
+    file = os.open(ours / "file", os.O_RDWR)
+    os.write(file, b"ours")
+    (theirs / "file").write_text("theirs")
+    refused(lambda: os.fsync(file))
+    refused(lambda: os.pwrite(file, b"more", 100))
+    refused(lambda: os.ftruncate(file, 0))
+    refused(lambda: os.fsync(file))
+    refused(lambda: os.close(file))
+    assert (ours / "file").read_text() == (theirs / "file").read_text() == "theirs"
+
+
+def test_close_over_a_deleted_file_keeps_ours_and_the_name_free(mounts: tuple[Path, Path]) -> None:
+    ours, theirs = mounts
+    (ours / "file").write_text("base")
+    file = os.open(ours / "file", os.O_WRONLY | os.O_APPEND)
+    os.write(file, b" and more")
+    (theirs / "file").unlink()
+    refused(lambda: os.close(file))
+    assert not (ours / "file").exists()
+    (kept,) = ours.iterdir()
+    assert kept.read_text() == "base and more"
+    (ours / "file").write_text("anew")
+    assert (theirs / "file").read_text() == "anew"
+
+
+def test_file_deleted_by_the_other_mount_is_made_anew_by_who_still_believes_in_it(mounts: tuple[Path, Path]) -> None:
+    """The kernel knows the name for a thousand seconds; the directory shows that it is gone; then somebody writes it."""
+    ours, theirs = mounts
+    (ours / "file").write_text("base")
+    (theirs / "file").unlink()
+    (theirs / "other").touch()
+    file = os.open(ours / "file", os.O_RDWR)
+    os.write(file, b"more")
+    refused(lambda: os.close(file))
+    (ours / "file").write_text("anew")
+    assert (theirs / "file").read_text() == "anew"
+
+
+@pytest.mark.parametrize("server", ["aws"], indirect=True)
+def test_new_name_taken_by_the_other_mount_is_theirs(mounts: tuple[Path, Path]) -> None:
+    ours, theirs = mounts
+    assert list(ours.iterdir()) == []
+    file = os.open(ours / "file", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    os.write(file, b"ours")
+    (theirs / "file").write_text("theirs")
+    refused(lambda: os.close(file))
+    assert (ours / "file").read_text() == "theirs"
+    assert sorted(path.read_text() for path in theirs.iterdir()) == ["ours", "theirs"]
