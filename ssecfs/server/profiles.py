@@ -277,7 +277,7 @@ _OVH: Final = Profile(
         **_each(
             (
                 "InvalidArgument",
-                "x-amz-server-side-encryption-customer-key header must be a base64 encoding of exactly 32 raw bytes",
+                "X-Amz-Server-Side-Encryption-Customer-Key header must be a base64 encoding of exactly 32 raw bytes",
             ),
             Case.NOT_BASE64,
             Case.BAD_LENGTH,
