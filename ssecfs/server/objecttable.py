@@ -21,7 +21,10 @@ class ObjectTable:
     def __init__(self, database: Database) -> None:
         """Take the database."""
         self._database = database
-        self._last_sequence = 0
+        # The clock may have been set back since these were stored.
+        tables = ("objects", "old_versions")
+        found = [database.row(f"SELECT max(sequence) FROM {table}") for table in tables]
+        self._last_sequence = max(row[0] or 0 for row in found if row)
 
     def next_sequence(self) -> int:
         """A number higher than all before: microseconds, which also serve as version ids."""

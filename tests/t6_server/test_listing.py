@@ -302,6 +302,7 @@ def index(directory: Path) -> Iterator[Index]:
 
 def test_page_deep_in_a_bucket_costs_what_the_first_one_costs(index: Index) -> None:
     table = ObjectTable(index.database)
+    index.statements.clear()
     starts = ["", "folder50/050000", "folder98/098999"]
     current = [index.work_of(iter(table.list_current("many", "", "", start, 1000).objects)) for start in starts]
     versions = [index.work_of(islice(table.list_versions("many", "", (start, 0)), 1000)) for start in starts]
@@ -319,9 +320,11 @@ def test_page_deep_in_a_bucket_costs_what_the_first_one_costs(index: Index) -> N
 
 def test_folder_costs_one_look_into_the_index_however_full_it_is(index: Index) -> None:
     table = ObjectTable(index.database)
+    index.statements.clear()
+    before = index.steps
     found = table.list_current("many", "", "/", "", 1000)
     assert (len(found.prefixes), found.next_key) == (100, None)
-    assert index.steps < 200 * 101
+    assert index.steps - before < 200 * 101
     assert len(index.statements) == 101
 
 

@@ -9,6 +9,9 @@ from support.rawhttp import ask
 from support.s3calls import OTHER_KEY, enable_versions, error_of, put_all, read, refusal, trio
 from support.s3server import S3Server, s3_server
 
+from ssecfs.server.options import Durability
+from ssecfs.server.records import delete_marker
+from ssecfs.server.storage import Storage
 from ssecfs.ssec import CustomerKey
 
 MARKER = {"x-amz-delete-marker": "true"}
@@ -247,3 +250,14 @@ def test_versions_outlive_the_server(tmp_path: Path, customer_key: CustomerKey) 
         second = put(client, "bucket", b"second")
         assert int(second) > int(before[0][2]) > int(first)
         client.close()
+
+
+@pytest.mark.parametrize("table", ["objects", "old_versions"])
+def test_version_is_newer_than_all_before_although_the_clock_was_set_back(tmp_path: Path, table: str) -> None:
+    storage = Storage(tmp_path / "server", Durability.KILL)
+    marker = delete_marker("bucket", "a", "1", storage.objects.next_sequence() + 10**12, 0)
+    (storage.objects.put_current if table == "objects" else storage.objects.put_old)(marker)
+    storage.close()
+    again = Storage(tmp_path / "server", Durability.KILL)
+    assert again.objects.next_sequence() == marker.sequence + 1
+    again.close()
