@@ -82,6 +82,7 @@ class Body:
                 self.size += len(piece)
                 if self._length is not None and self.size > self._length:
                     raise S3Error("IncompleteBody", "The body is longer than it was announced.")
+                _check_size(self.size)
                 await self._digests.update(piece)
                 yield piece
         await self._digests.finish()
@@ -127,7 +128,11 @@ def _announced_length(request: Request, *, is_chunked: bool) -> int | None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 30):  # noqa: PLR2004 - digits of any sensible number
         raise S3Error("InvalidArgument", "The length of the body is not a number.")
-    if int(text) > MAX_PUT_BYTES:
+    _check_size(int(text))
+    return int(text)
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_PUT_BYTES:
         message = "Your proposed upload exceeds the maximum allowed size"
         raise S3Error("EntityTooLarge", message, MaxSizeAllowed=str(MAX_PUT_BYTES))
-    return int(text)

@@ -1,11 +1,17 @@
 """Requests that ask for what must not be: each gets an S3 error or exactly what it asked for, and the next one is served."""
 
+import asyncio
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
 import pytest
 from support.rawhttp import GOOD, Answer, ask, exchange, head, parsed, still_serving, stored_keys, unsigned_head
 from support.s3server import S3Server, s3_server
+
+from ssecfs.server.body import Body
+from ssecfs.server.errors import S3Error
+from ssecfs.server.request import parse_request
+from ssecfs.server.sigv4 import UNSIGNED, Signed
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +30,28 @@ def test_many_headers_are_served_and_large_ones_refused(server: S3Server) -> Non
     many = {f"a-header-{number}": "value" for number in range(100)}
     assert ask(server, "GET", "/bucket/good", headers=many)[2] == GOOD
     assert ask(server, "GET", "/bucket/good", headers={"a-header": "a" * (17 << 10)})[:2] == (400, "InvalidRequest")
+
+
+def test_announced_body_of_more_than_five_gibibytes_is_refused_before_it_comes(server: S3Server) -> None:
+    headers = {"content-length": str((5 << 30) + 1), "expect": "100-continue"}
+    assert parsed(exchange(server, head("PUT", "/bucket/large", headers)))[:2] == (400, "EntityTooLarge")
+
+
+def test_body_of_unknown_length_is_refused_at_five_gibibytes() -> None:
+    arriving, taken = iter([b"a", b"b"]), []
+
+    async def receive() -> bytes | None:
+        return next(arriving, None)
+
+    async def read() -> None:
+        async for piece in body.pieces():
+            taken.append(piece)
+
+    body = Body(parse_request("PUT", b"/bucket/a", b"", [], is_secure=True), Signed("", UNSIGNED, "", b"", "", ""), receive)
+    body.size = (5 << 30) - 1
+    with pytest.raises(S3Error, match="EntityTooLarge"):
+        asyncio.run(read())
+    assert taken == [b"a"]
 
 
 def bomb(inner: str) -> bytes:
