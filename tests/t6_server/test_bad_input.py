@@ -90,6 +90,14 @@ def test_bad_document_is_refused(server: S3Server, method: str, target: str, inn
     assert all(request["bucket"] != "dtd" for request in server.requests()), "somebody fetched the DTD"
 
 
+def test_document_of_too_many_elements_is_refused_and_the_largest_useful_one_is_read(server: S3Server) -> None:
+    names = ("PartNumber", "ETag", *(f"Checksum{name}" for name in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")))
+    part = f"<Part>{''.join(f'<{name}>1</{name}>' for name in names)}</Part>"
+    for inner, code in ((part * 10_000, "NoSuchUpload"), ("<a/>" * 1_000_000, "MalformedXML")):
+        document = f"<CompleteMultipartUpload>{inner}</CompleteMultipartUpload>".encode()
+        assert ask(server, "POST", "/bucket/good?uploadId=none", document)[1] == code
+
+
 @pytest.mark.parametrize(
     "path",
     [
