@@ -33,7 +33,7 @@ from ssecfs.fs.attributes import AS_STORED, Attributes, Overrides
 from ssecfs.fs.conflicts import Conflicts, ForgetAttributes, Origin
 from ssecfs.fs.directories import DirectoryOps
 from ssecfs.fs.entries import Entries
-from ssecfs.fs.files import Files
+from ssecfs.fs.files import Files, Reads
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Nodes, Trust
 from ssecfs.fs.removal import Removal
@@ -42,6 +42,7 @@ from ssecfs.fs.saving import Saver, Tables
 from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.operations import Filesystem, Operations
 from ssecfs.fuse.session import forget_attributes, mounted
+from ssecfs.fuse.xattrs import XattrOperations
 from ssecfs.keyring.derive import derive_subkey
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.s3.client import BotoStore
@@ -167,7 +168,13 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
     conflicts = make_conflicts(tables, store, seal_key, Origin(os.uname().nodename, time.time_ns), forget_attributes)
     saver = Saver(tables=tables, store=store, copier=copier, conflicts=conflicts, gate=gate, seal_key=seal_key, nursery=nursery)
     filesystem = make_filesystem(
-        Backend(store, copier), tables, saver, gate, trust, Overrides(options.uid, options.gid, options.umask)
+        Backend(store, copier),
+        tables,
+        saver,
+        gate,
+        trust,
+        overrides=Overrides(options.uid, options.gid, options.umask),
+        reads=Reads.NOTED if options.moves_atime else Reads.IGNORED,
     )
     await filesystem.nodes.load_root()
     return Mount(filesystem, tables.open_files, saver, cache)
@@ -219,7 +226,14 @@ class Backend:
 
 
 def make_filesystem(
-    backend: Backend, tables: Tables, saver: Saver, gate: Gate, trust: Trust, overrides: Overrides = AS_STORED
+    backend: Backend,
+    tables: Tables,
+    saver: Saver,
+    gate: Gate,
+    trust: Trust,
+    *,
+    overrides: Overrides = AS_STORED,
+    reads: Reads = Reads.NOTED,
 ) -> Filesystem:
     """The operations over their tables, all on one clock."""
     store, copier = backend.store, backend.copier
@@ -233,7 +247,7 @@ def make_filesystem(
         namespace=namespace,
         trust=trust,
     )
-    files = Files(nodes=nodes, inodes=inodes, open_files=open_files, saver=saver, now_ns=now_ns)
+    files = Files(nodes=nodes, inodes=inodes, open_files=open_files, saver=saver, reads=reads, now_ns=now_ns)
     directory_ops = DirectoryOps(
         nodes=nodes,
         inodes=inodes,
@@ -264,7 +278,7 @@ def make_filesystem(
 
 async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], None]) -> None:
     """Mount, answer the kernel until it is over, upload the rest."""
-    operations = Operations(mount.filesystem)
+    operations = XattrOperations(mount.filesystem) if options.has_xattrs else Operations(mount.filesystem)
     with mounted(operations, options.mountpoint, _fuse_options(options)):
         on_ready()
         async with trio.open_nursery() as nursery:

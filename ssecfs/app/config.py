@@ -71,6 +71,8 @@ class MountOptions:
     uid: int | None
     gid: int | None
     umask: int
+    has_xattrs: bool
+    moves_atime: bool
     log_file: Path | None
     log_level: int
     stay: Stay
@@ -157,6 +159,8 @@ def mount_options(source: str, mountpoint: str, values: Mapping[str, Value]) -> 
         uid=_number(values, "uid"),
         gid=_number(values, "gid"),
         umask=_number(values, "umask") or 0,
+        has_xattrs=not values.get("no-xattr", False),
+        moves_atime=not values.get("noatime", False),
         log_file=log_file.absolute() if log_file is not None else None,
         log_level=logging.getLevelNamesMapping()[(_text(values, "log-level") or "warning").upper()],
         stay=stay,

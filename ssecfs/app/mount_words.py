@@ -12,7 +12,7 @@ IGNORED: Final = frozenset(
     (
         *("rw", "auto", "noauto", "defaults", "user", "nouser", "users", "owner", "group", "nofail", "_netdev"),
         *("dev", "nodev", "suid", "nosuid", "exec", "noexec", "async", "sync", "iversion", "noiversion"),
-        *("atime", "noatime", "relatime", "norelatime", "diratime", "nodiratime", "strictatime"),
+        *("atime", "relatime", "norelatime", "diratime", "nodiratime", "strictatime"),
     )
 )
 """Words that mount(8) handles itself, or that change nothing here."""

@@ -107,6 +107,8 @@ MOUNTING: Final = (
     Option("uid", Kind.ID, "UID", "show everything as this user's; what is stored stays", "as stored"),
     Option("gid", Kind.ID, "GID", "show everything as this group's; what is stored stays", "as stored"),
     Option("umask", Kind.BITS, "MASK", "permission bits (octal) that are not shown; what is stored stays", "000"),
+    Option("no-xattr", Kind.SWITCH, "", "keep no extended attributes; many small writes are faster then"),
+    Option("noatime", Kind.SWITCH, "", "leave access times alone when files are read"),
     Option("log-file", Kind.PATH, "FILE", "where to log", "standard error with -f, else ssecfs.log in the cache directory"),
     LOG_LEVEL,
     Option("foreground", Kind.SWITCH, "", "stay in the foreground", short="f"),

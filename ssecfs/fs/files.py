@@ -83,12 +83,15 @@ class Files:
     Owns: the handle table. Invariant: each handle pins its inode and is a user of its OpenFile.
     """
 
-    def __init__(self, *, nodes: Nodes, inodes: InodeTable, open_files: OpenFiles, saver: Saver, now_ns: Clock) -> None:
-        """Take the collaborators."""
+    def __init__(
+        self, *, nodes: Nodes, inodes: InodeTable, open_files: OpenFiles, saver: Saver, reads: Reads, now_ns: Clock
+    ) -> None:
+        """Take the collaborators; reads is for all files of the mount."""
         self._nodes = nodes
         self._inodes = inodes
         self._open_files = open_files
         self._saver = saver
+        self._reads = reads
         self._now_ns = now_ns
         self._handles: dict[int, FileHandle] = {}
         self._next_fh = 1
@@ -142,7 +145,7 @@ class Files:
         except ObjectChangedError:
             self._nodes.doubt(handle.inode)
             raise
-        if handle.reads is Reads.NOTED:
+        if Reads.IGNORED not in {handle.reads, self._reads}:
             handle.inode.note_read(self._now_ns())
         return piece
 

@@ -185,6 +185,7 @@ class Renames:
         while True:
             source = inode.version
             assert source is not None, "a clean file is on the server"  # noqa: S101 - see _move_file
+            inode.take_reads()
             attrs = inode.attrs = replace(inode.attrs, ctime_ns=self._now_ns())
             metadata = self._saver.metadata_for(attrs, target_key)
             try:

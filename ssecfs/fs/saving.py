@@ -25,6 +25,7 @@ from ssecfs.fs.sealing import Sealing
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Absence, Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
+from ssecfs.tasks import open_tasks
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs, SealState, format_metadata
 from ssecfs.tree.directory import Directories
@@ -143,16 +144,21 @@ class Saver:
         Raises:
             SsecfsError: the first failure, after everything was tried.
         """
-        first: SsecfsError | None = None
-        for waiting in list(self._waiting.values()):
+        errors: list[SsecfsError] = []
+
+        async def save(waiting: _Waiting) -> None:
             try:
                 await self.save(waiting.inode)
             except SsecfsError as error:
-                first = first or error
+                errors.append(error)
             if not self._is_unsaved(waiting.inode):
                 waiting.hurry.set()
-        if first is not None:
-            raise first
+
+        async with open_tasks() as nursery:
+            for waiting in list(self._waiting.values()):
+                nursery.start_soon(save, waiting)
+        if errors:
+            raise errors[0]
 
     def has_other_users(self, inode: Inode) -> bool:
         """Tell whether anybody but us, who only wait to save it, has a file open."""
