@@ -7,13 +7,17 @@ DIRECTORY/incoming/NAME     a piece that is being received; removed at the start
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from ssecfs.server.options import Durability
 from ssecfs.server.records import Piece
+
+_PIECE: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class DataFiles:
@@ -27,8 +31,11 @@ class DataFiles:
         self._durability = durability
         self._readers: Counter[str] = Counter()
         self._doomed: set[str] = set()
-        for folder in (self._incoming, *(f"{self._data}/{number:02x}" for number in range(256))):
+        for folder in (self._incoming, *self._folders()):
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _folders(self) -> list[str]:
+        return [f"{self._data}/{number:02x}" for number in range(256)]
 
     def incoming_path(self, name: str) -> str:
         """Where a piece is written while it is received. A text, because it is on the path of every upload."""
@@ -73,12 +80,10 @@ class DataFiles:
                 _unlink(self.path(piece.name))
 
     def clean_up(self, named: set[str]) -> None:
-        """Remove what an earlier process left unfinished: whatever is not among the names."""
-        for path in Path(self._incoming).iterdir():
-            path.unlink()
-        for folder in Path(self._data).iterdir():
-            for path in folder.iterdir():
-                if path.name not in named:
+        """Remove what an earlier process left unfinished: pieces that are not among the names, and nothing else."""
+        for folder in (self._incoming, *self._folders()):
+            for path in Path(folder).iterdir():
+                if _PIECE.fullmatch(path.name) and path.name not in named:
                     path.unlink()
         if self._durability is Durability.POWER_CUT:
             # The folders must last as long as what will be stored in them.

@@ -183,3 +183,18 @@ def test_key_material_is_nowhere_on_the_disk_of_the_server(
         assert secrets.files_showing(tmp_path) == []
         assert b"customer-key" not in server.request_log.read_bytes()
         errors.write_text("")  # it rightly holds the damage
+
+
+def test_start_in_a_folder_with_files_of_somebody_else_removes_rests_of_uploads_only(tmp_path: Path) -> None:
+    directory = tmp_path / "project"
+    precious = [
+        directory / name for name in ("readme", "data/notes", "data/train/picture.png", "data/00/index", "incoming/letter")
+    ]
+    rests = [directory / "incoming" / ("0" * 32), directory / "data" / "ab" / ("ab" * 16)]
+    for path in precious + rests:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    with s3_server(directory, tls="off") as server:
+        assert ask(server, "PUT", "/bucket/a", b"content")[0] == 200
+    assert [path.read_text() for path in precious] == [path.name for path in precious]
+    assert [path for path in rests if path.exists()] == []
