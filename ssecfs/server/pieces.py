@@ -138,21 +138,22 @@ def _open_small(storage: Storage, piece: Piece, cipher: PieceCipher) -> bytes:
 
 
 def _open_range(descriptor: int, cipher: PieceCipher, size: int, first: int, last: int) -> Iterator[bytes]:
-    chunks = chunk_count(size)
     stop_chunk = (last - 1) // CHUNK_BYTES + 1
     for begin in range(first // CHUNK_BYTES, stop_chunk, SEND_CHUNKS):
-        end = min(begin + SEND_CHUNKS, stop_chunk)
-        sealed = memoryview(os.pread(descriptor, (end - begin) * SEALED_CHUNK_BYTES, begin * SEALED_CHUNK_BYTES))
-        opened = b"".join(
-            cipher.open(
-                chunk_no,
-                sealed[(chunk_no - begin) * SEALED_CHUNK_BYTES : (chunk_no - begin + 1) * SEALED_CHUNK_BYTES],
-                is_last=chunk_no == chunks - 1,
-            )
-            for chunk_no in range(begin, end)
-        )
         base = begin * CHUNK_BYTES
-        yield opened[max(first - base, 0) : last - base]
+        chunk_nos = range(begin, min(begin + SEND_CHUNKS, stop_chunk))
+        yield _open_chunks(descriptor, cipher, size, chunk_nos)[max(first - base, 0) : last - base]
+
+
+def _open_chunks(descriptor: int, cipher: PieceCipher, size: int, chunk_nos: range) -> bytes:
+    """Read and open some chunks. A function of its own, so that a slow client keeps no sealed ones in memory."""
+    sealed = memoryview(os.pread(descriptor, len(chunk_nos) * SEALED_CHUNK_BYTES, chunk_nos.start * SEALED_CHUNK_BYTES))
+    begins = range(0, len(chunk_nos) * SEALED_CHUNK_BYTES, SEALED_CHUNK_BYTES)
+    last_no = chunk_count(size) - 1
+    return b"".join(
+        cipher.open(chunk_no, sealed[begin : begin + SEALED_CHUNK_BYTES], is_last=chunk_no == last_no)
+        for chunk_no, begin in zip(chunk_nos, begins, strict=True)
+    )
 
 
 def _open_file(files: DataFiles, piece: Piece) -> int:

@@ -1,11 +1,14 @@
 """What is stored: whole after a kill at any moment, and no key material anywhere near it."""
 
+import asyncio
 import random
 import re
 import sqlite3
+import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -17,6 +20,10 @@ from support.rawhttp import ask, connected, head, stored_keys
 from support.s3server import SECRET_ACCESS_KEY, S3Server, s3_server
 from support.secretwatch import SecretWatch
 
+from ssecfs.server.options import Durability
+from ssecfs.server.pieces import SEND_CHUNKS, read_pieces, store_piece
+from ssecfs.server.sealed import CHUNK_BYTES
+from ssecfs.server.storage import Storage
 from ssecfs.ssec import CustomerKey, copy_source_headers, request_headers
 
 ROUNDS: Final = 10
@@ -198,3 +205,27 @@ def test_start_in_a_folder_with_files_of_somebody_else_removes_rests_of_uploads_
         assert ask(server, "PUT", "/bucket/a", b"content")[0] == 200
     assert [path.read_text() for path in precious] == [path.name for path in precious]
     assert [path for path in rests if path.exists()] == []
+
+
+def test_reader_that_stops_keeps_one_piece_of_what_it_reads_in_memory(tmp_path: Path) -> None:
+    step = SEND_CHUNKS * CHUNK_BYTES
+    data_key, object_id, size = bytes(32), bytes(16), 4 * step
+
+    async def arriving() -> AsyncIterator[bytes]:
+        yield bytes(size)
+
+    async def held_bytes(storage: Storage) -> int:
+        piece = await store_piece(storage.files, 0, data_key, object_id, arriving())
+        tracemalloc.start()
+        try:
+            reading = read_pieces(storage, (piece,), data_key, object_id, 0, size)
+            given = [len(await anext(reading)) for _ in range(2)]
+            assert given == [step, step]
+            held = tracemalloc.get_traced_memory()[0]
+            await reading.aclose()
+            return held
+        finally:
+            tracemalloc.stop()
+
+    with closing(Storage(tmp_path / "server", Durability.KILL)) as storage:
+        assert step <= asyncio.run(held_bytes(storage)) < 1.5 * step
