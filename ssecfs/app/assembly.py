@@ -35,6 +35,7 @@ from ssecfs.fs.directories import DirectoryOps
 from ssecfs.fs.entries import Entries
 from ssecfs.fs.files import Files, Reads
 from ssecfs.fs.gate import Gate
+from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes, Trust
 from ssecfs.fs.removal import Removal
 from ssecfs.fs.renames import Renames
@@ -247,9 +248,19 @@ def make_filesystem(
         namespace=namespace,
         trust=trust,
     )
-    files = Files(nodes=nodes, inodes=inodes, open_files=open_files, saver=saver, reads=reads, now_ns=now_ns)
+    new_names = NewNames(nodes, namespace)
+    files = Files(
+        nodes=nodes,
+        new_names=new_names,
+        inodes=inodes,
+        open_files=open_files,
+        saver=saver,
+        reads=reads,
+        now_ns=now_ns,
+    )
     directory_ops = DirectoryOps(
         nodes=nodes,
+        new_names=new_names,
         inodes=inodes,
         directories=directories,
         book=book,
@@ -263,6 +274,7 @@ def make_filesystem(
     removal = Removal(nodes=nodes, tables=tables, store=store, saver=saver, gate=gate, now_ns=now_ns)
     renames = Renames(
         nodes=nodes,
+        new_names=new_names,
         tables=tables,
         removal=removal,
         store=store,

@@ -13,6 +13,7 @@ import trio
 from ssecfs.errors import BadHandleError, EntryExistsError
 from ssecfs.fs.files import Clock, Owner, new_attrs
 from ssecfs.fs.gate import Gate
+from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
 from ssecfs.s3.store import ObjectStore
@@ -70,6 +71,7 @@ class DirectoryOps:
         self,
         *,
         nodes: Nodes,
+        new_names: NewNames,
         inodes: InodeTable,
         directories: Directories,
         book: AttrBook,
@@ -81,6 +83,7 @@ class DirectoryOps:
     ) -> None:
         """Take the collaborators."""
         self._nodes = nodes
+        self._new_names = new_names
         self._inodes = inodes
         self._directories = directories
         self._book = book
@@ -102,7 +105,7 @@ class DirectoryOps:
             return await self._mkdir(parent, raw_name, owner)
 
     async def _mkdir(self, parent: Inode, raw_name: bytes, owner: Owner) -> Inode:
-        name, found = await self._nodes.claim(parent, raw_name, EntryKind.DIRECTORY)
+        name, found = await self._new_names.claim(parent, raw_name, EntryKind.DIRECTORY)
         if found is not None:
             message = f"the name is taken in directory {parent.ino}"
             raise EntryExistsError(message)
@@ -187,11 +190,11 @@ class DirectoryOps:
             if page is not None:
                 handle.add(page.names, page.as_of)
             else:
-                handle.add(self._new_names(handle), trio.current_time())
+                handle.add(self._late_names(handle), trio.current_time())
                 handle.walk = None
         return len(handle.names) > before
 
-    def _new_names(self, handle: DirHandle) -> list[Name]:
+    def _late_names(self, handle: DirHandle) -> list[Name]:
         """Names that no page of the endpoint's has: they were stored meanwhile, or are not yet."""
         unsaved = [child.name for child in self._inodes.children_of(handle.inode) if self._nodes.is_ours(child)]
         return list(dict.fromkeys([*handle.listing.added, *(name for name in unsaved if handle.listing.get(name) is None)]))

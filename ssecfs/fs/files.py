@@ -14,6 +14,7 @@ from ssecfs.content.openfiles import OpenFiles
 from ssecfs.content.readahead import ReadAhead
 from ssecfs.errors import BadHandleError, EntryExistsError, IsADirError, ObjectChangedError, StaleError
 from ssecfs.fs.descriptors import has_descriptor
+from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
 from ssecfs.tree.attrs import Attrs
@@ -84,10 +85,19 @@ class Files:
     """
 
     def __init__(
-        self, *, nodes: Nodes, inodes: InodeTable, open_files: OpenFiles, saver: Saver, reads: Reads, now_ns: Clock
+        self,
+        *,
+        nodes: Nodes,
+        new_names: NewNames,
+        inodes: InodeTable,
+        open_files: OpenFiles,
+        saver: Saver,
+        reads: Reads,
+        now_ns: Clock,
     ) -> None:
         """Take the collaborators; reads is for all files of the mount."""
         self._nodes = nodes
+        self._new_names = new_names
         self._inodes = inodes
         self._open_files = open_files
         self._saver = saver
@@ -102,7 +112,7 @@ class Files:
         Raises:
             EntryExistsError: the name is taken and must not be opened.
         """
-        name, found = await self._nodes.claim(parent, raw_name, EntryKind.OBJECT)
+        name, found = await self._new_names.claim(parent, raw_name, EntryKind.OBJECT)
         if found is not None:
             if existing is not Existing.REFUSE and found.attrs.is_file:
                 content = Content.EMPTY if existing is Existing.EMPTY else Content.KEEP

@@ -11,13 +11,15 @@ import trio
 
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import NoEntryError, ObjectMissingError, StaleError
-from ssecfs.s3.types import ObjectKey, ObjectVersion
+from ssecfs.fs.sights import MovedError, Sight, is_current, is_same_version, require_path
+from ssecfs.s3.types import ObjectKey
+from ssecfs.tree.asking import Presence
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs
-from ssecfs.tree.directory import Directories, Presence
+from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import NEVER, Inode, InodeTable, Knowledge, Linkage, Saved
 from ssecfs.tree.listing import Entry, EntryKind
-from ssecfs.tree.names import Name, Namespace, check_name, join_path
+from ssecfs.tree.names import SEPARATOR, Name, Namespace, check_name, join_directory_path, join_path
 
 LISTING_SUFFICES_FROM: Final = 4097
 """An object of that size or more is a regular file: symlink targets have at most 4096 bytes, FIFOs none."""
@@ -34,20 +36,6 @@ class Trust:
 
     ttl_s: float
     mounted_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What was seen of a name on the server.
-
-    Attributes:
-        as_of: loop time at which it was asked for.
-    """
-
-    attrs: Attrs
-    version: ObjectVersion | None
-    as_of: float
-    knowledge: Knowledge
 
 
 class Nodes:
@@ -94,9 +82,18 @@ class Nodes:
     async def find(self, parent: Inode, name: Name) -> Inode | None:
         """As lookup; None: no such name."""
         parent.require_directory()
+        check_name(name)
+        while True:
+            try:
+                return await self._find(parent, name)
+            except MovedError:
+                continue
+
+    async def _find(self, parent: Inode, name: Name) -> Inode | None:
         live = self._inodes.child(parent, name)
         if live is not None and self.is_trusted(live):
             return live
+        path = parent.path
         if self._directories.seen(parent.path) is None:
             found = await self._find_by_its_own_listing(parent, name)
             if found is not None:
@@ -106,25 +103,12 @@ class Nodes:
         live = self._inodes.child(parent, name)
         if live is not None and self.is_trusted(live):
             return live
+        require_path(parent, path)
         if finding.entry is None:
             if live is not None:
                 self._note_gone(live)
             return None
         return await self._complete(parent, finding.entry, finding.as_of)
-
-    async def claim(self, parent: Inode, raw_name: bytes, kind: EntryKind) -> tuple[Name, Inode | None]:
-        """Check a name for something new or renamed in a directory, and find what has it now.
-
-        Raises:
-            NotADirError: parent is none.
-            NameTooLongError: the name, or the object key, would be too long.
-            BadRequestError: nothing can have that name.
-        """
-        parent.require_directory()
-        name = check_name(raw_name)
-        path = join_path(parent.path, name)
-        _ = self._namespace.marker_key(path) if kind is EntryKind.DIRECTORY else self._namespace.file_key(path)
-        return name, await self.find(parent, name)
 
     async def refresh(self, inode: Inode) -> None:
         """Look at a file's object again, because it is not the version that we took it for.
@@ -148,7 +132,7 @@ class Nodes:
 
     async def load_root(self) -> None:
         """Take the attributes of the root from its marker, if it has one."""
-        known = await self._book.load(self._namespace.marker_key(""))
+        known = await self._book.load_marker(self._namespace.marker_key(""))
         self._inodes.root.version = known.version
         self._inodes.root.attrs = known.attrs
 
@@ -203,7 +187,7 @@ class Nodes:
             return live
         if entry.version is None:
             return self._enter_directory(parent, entry, as_of)
-        if live is not None and _is_current(live, entry):
+        if live is not None and is_current(live, entry):
             self._confirm(live, entry, as_of)
             return live
         attrs = self._book.known(entry.version)
@@ -217,13 +201,15 @@ class Nodes:
         if entry.version is None or entry.version.size >= LISTING_SUFFICES_FROM:
             return False
         live = self._inodes.child(parent, entry.name)
-        if live is not None and (self.is_trusted(live) or _is_current(live, entry)):
+        if live is not None and (self.is_trusted(live) or is_current(live, entry)):
             return False
         return self._book.known(entry.version) is None
 
     async def _find_by_its_own_listing(self, parent: Inode, name: Name) -> Inode | None:
         """The inode of what was a directory before; None: that is not known, or it is none any more."""
-        path = join_path(parent.path, name)
+        if name.is_beside or name.is_shortened:
+            return None
+        path = join_directory_path(parent.path, name)
         if self._book.last_known(self._namespace.marker_key(path)) is None:
             return None
         presence = await self._directories.look(path)
@@ -244,7 +230,7 @@ class Nodes:
     async def _complete(self, parent: Inode, entry: Entry, as_of: float) -> Inode | None:
         """The inode of an entry with all its attributes; None: it vanished while we asked."""
         live = self._inodes.child(parent, entry.name)
-        if live is not None and _is_current(live, entry):
+        if live is not None and is_current(live, entry):
             self._confirm(live, entry, as_of)
             return live
         if entry.version is None:
@@ -253,27 +239,30 @@ class Nodes:
         if attrs is not None:
             return self._place(parent, entry, Sight(attrs, entry.version, as_of, Knowledge.FULL))
         self._look_ahead(parent, entry)
+        path = parent.path
         try:
             known = await self._book.load(entry.version.object_key)
         except ObjectMissingError:
+            require_path(parent, path)
             self._directories.note_removed(parent, entry.name)
             return None
         return self._place(parent, entry, Sight(known.attrs, known.version, known.as_of, Knowledge.FULL))
 
     async def _complete_directory(self, parent: Inode, entry: Entry) -> Inode | None:
-        path = join_path(parent.path, entry.name)
+        path = join_directory_path(parent.path, entry.name)
         marker_key = self._namespace.marker_key(path)
-        known = self._book.last_known(marker_key)
+        known = self._book.last_known_marker(marker_key)
         if known is None:
             self._look_ahead(parent, entry)
-            known = await self._book.load(marker_key)
+            known = await self._book.load_marker(marker_key)
         if self._is_recent(known.as_of):
             return self._place(parent, entry, Sight(known.attrs, known.version, known.as_of, Knowledge.FULL))
         presence = self._directories.seen(path)
         if presence is None:
             self._look_ahead(parent, entry)
             presence = await self._directories.look(path)
-        if not presence.is_there:
+        if not presence.is_there and not entry.has_old_marker:
+            require_path(parent, path.removesuffix(entry.name.component + SEPARATOR))
             self._book.forget(marker_key)
             self._directories.note_removed(parent, entry.name)
             return None
@@ -281,34 +270,40 @@ class Nodes:
 
     async def _place_directory(self, parent: Inode, entry: Entry, presence: Presence) -> Inode:
         """The inode of a directory of which its own listing was seen."""
-        marker_key = self._namespace.marker_key(join_path(parent.path, entry.name))
-        known = self._book.last_known(marker_key)
+        marker_key = self._namespace.marker_key(join_directory_path(parent.path, entry.name))
+        known = self._book.last_known_marker(marker_key)
         as_of = presence.as_of
-        if known is None or not _same_version(known.version, presence.marker):
+        if known is None or not is_same_version(known.version, presence.marker):
             if presence.marker is None:
                 known = self._book.note_no_marker(marker_key, as_of)
             else:
-                known = await self._book.load(marker_key)
+                known = await self._book.load_marker(marker_key)
                 as_of = known.as_of
         return self._place(parent, entry, Sight(known.attrs, known.version, as_of, Knowledge.FULL))
 
     def _enter_directory(self, parent: Inode, entry: Entry, as_of: float) -> Inode:
-        path = join_path(parent.path, entry.name)
-        known = self._book.last_known(self._namespace.marker_key(path))
+        path = join_directory_path(parent.path, entry.name)
+        known = self._book.last_known_marker(self._namespace.marker_key(path))
         if known is None:
             return self._place(parent, entry, Sight(self._book.directory_defaults(), None, as_of, Knowledge.LISTED))
         if self._is_recent(known.as_of):
             return self._place(parent, entry, Sight(known.attrs, known.version, known.as_of, Knowledge.FULL))
         presence = self._directories.seen(path)
-        if presence is not None and _same_version(known.version, presence.marker):
+        if presence is not None and is_same_version(known.version, presence.marker):
             return self._place(parent, entry, Sight(known.attrs, known.version, presence.as_of, Knowledge.FULL))
         return self._place(parent, entry, Sight(known.attrs, known.version, as_of, Knowledge.LISTED))
 
     def _is_recent(self, as_of: float) -> bool:
         return trio.current_time() - as_of < self._trust.ttl_s
 
-    def _place(self, parent: Inode, entry: Entry, sight: "Sight") -> Inode:
-        """Put what the server shows into the table, unless we know better. Atomic."""
+    def _place(self, parent: Inode, entry: Entry, sight: Sight) -> Inode:
+        """Put what the server shows into the table, unless we know better. Atomic.
+
+        Raises:
+            MovedError: that was of the directory's old name.
+        """
+        if sight.version is not None and sight.version.object_key != self._key_of(parent, entry.name, sight.attrs):
+            raise MovedError
         live = self._inodes.child(parent, entry.name)
         if live is not None and (self.is_ours(live) or (live.checked_at > sight.as_of and live.knowledge is Knowledge.FULL)):
             return live
@@ -317,7 +312,7 @@ class Nodes:
             live = None
         if live is None:
             live = self._inodes.add(parent, entry.name, sight.attrs, sight.version)
-        elif not _same_version(live.version, sight.version):
+        elif not is_same_version(live.version, sight.version):
             open_file = self._open_files.peek(live.ino)
             if open_file is not None and sight.version is not None:
                 open_file.rebase(sight.version)
@@ -329,6 +324,11 @@ class Nodes:
         live.knowledge = sight.knowledge
         live.checked_at = sight.as_of
         return live
+
+    def _key_of(self, parent: Inode, name: Name, attrs: Attrs) -> ObjectKey:
+        if attrs.is_dir:
+            return self._namespace.marker_key(join_directory_path(parent.path, name))
+        return self._namespace.file_key(join_path(parent.path, name))
 
     def _confirm(self, inode: Inode, entry: Entry, as_of: float) -> None:
         inode.checked_at = max(inode.checked_at, as_of)
@@ -344,8 +344,8 @@ class Nodes:
                 if self._book.known(ahead.version) is None:
                     heads.append(ahead.version.object_key)
                 continue
-            path = join_path(parent.path, ahead.name)
-            known = self._book.last_known(self._namespace.marker_key(path))
+            path = join_directory_path(parent.path, ahead.name)
+            known = self._book.last_known_marker(self._namespace.marker_key(path))
             if known is None:
                 heads.append(self._namespace.marker_key(path))
             elif not self._is_recent(known.as_of):
@@ -357,20 +357,3 @@ class Nodes:
         if inode.attrs.is_dir:
             self._directories.drop_tree(inode)
         self._inodes.lose(inode)
-
-
-def _same_version(one: ObjectVersion | None, other: ObjectVersion | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one.is_same(other)
-
-
-def _is_current(inode: Inode, entry: Entry) -> bool:
-    """Tell whether a fully known file is the listed version. Directories are not told apart by listings."""
-    return (
-        inode.knowledge is Knowledge.FULL
-        and inode.version is not None
-        and entry.kind is EntryKind.OBJECT
-        and entry.version is not None
-        and inode.version.is_same(entry.version)
-    )

@@ -4,13 +4,19 @@ Imported by ``fuse`` and ``fs.renames``. Who has a removed file open keeps its c
 deleted.
 """
 
-from ssecfs.errors import IsADirError, NoEntryError, NotEmptyError
+import logging
+from typing import Final
+
+from ssecfs.errors import IsADirError, NoEntryError, NotEmptyError, StoreError
 from ssecfs.fs.files import Clock
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.s3.store import ObjectStore
-from ssecfs.tree.inodes import Inode, Linkage
+from ssecfs.s3.types import ObjectKey
+from ssecfs.tree.inodes import Inode, Linkage, Saved
+
+LOGGER: Final = logging.getLogger(__name__)
 
 
 class Removal:
@@ -41,6 +47,7 @@ class Removal:
             if inode.version is not None:
                 await self._store.delete(inode.version.object_key)
             self.note_gone(inode)
+            await self.keep_directory(parent_of(inode))
 
     async def rmdir(self, inode: Inode) -> None:
         """Remove an empty directory.
@@ -53,28 +60,42 @@ class Removal:
         inode.require_directory()
         async with self._gate.changing(inode), inode.lock:
             require_linked(inode)
-            await self.require_empty(inode)
-            marker_key = self._tables.namespace.marker_key(inode.path)
-            await self._store.delete(marker_key)
-            self._tables.book.forget(marker_key)
+            for marker_key in await self.require_empty(inode):
+                await self._store.delete(marker_key)
+            self._tables.book.forget(self._tables.namespace.marker_key(inode.path))
             self.note_gone(inode)
+            await self.keep_directory(parent_of(inode))
 
-    async def require_empty(self, directory: Inode) -> None:
-        """Insist on a directory without entries, here and on the server.
+    async def require_empty(self, directory: Inode) -> list[ObjectKey]:
+        """Insist on a directory without entries, here and on the server; gives its markers.
 
         Raises:
             NotEmptyError: it has some.
         """
         unsaved = any(self._nodes.is_ours(child) for child in self._tables.inodes.children_of(directory))
-        if unsaved or not await self._tables.directories.is_empty(directory):
+        markers = await self._tables.directories.markers_of_empty(directory)
+        if unsaved or markers is None:
             message = f"directory {directory.ino} is not empty"
             raise NotEmptyError(message)
+        return markers
 
     async def detach_content(self, inode: Inode) -> None:
         """Bring the content of a file here that somebody has open, before its object goes."""
         open_file = self._tables.open_files.peek(inode.ino)
         if open_file is not None and inode.version is not None and self._saver.has_other_users(inode):
             await open_file.detach()
+
+    async def keep_directory(self, directory: Inode) -> None:
+        """Let a directory stay that lost its last entry: without a marker it would be gone from the server, so it gets one."""
+        if directory.parent is None or directory.version is not None or directory.saved is Saved.NO:
+            return
+        try:
+            presence = await self._tables.directories.look(directory.path)
+        except StoreError as error:
+            LOGGER.warning("directory %d may be gone from the server with its last entry: %s", directory.ino, error)
+            return
+        if not presence.is_there and not self._tables.directories.old_markers(directory):
+            self._saver.note_changed(directory, directory.attrs)
 
     def note_gone(self, inode: Inode) -> None:
         """The name and the object are no more; who holds the inode keeps it. Atomic."""
@@ -85,13 +106,18 @@ class Removal:
 
     def note_replaced(self, inode: Inode) -> None:
         """The name and the object belong to something else now; who holds the inode keeps it. Atomic."""
-        parent = inode.parent
-        assert parent is not None, "the kernel does not remove the root"  # noqa: S101 - it answers EBUSY itself
+        parent = parent_of(inode)
         if inode.attrs.is_dir:
             self._tables.directories.drop_tree(inode)
         self._tables.directories.note_removed(parent, inode.name)
         parent.note_entries_changed(self._now_ns())
         self._tables.inodes.unlink(inode)
+
+
+def parent_of(inode: Inode) -> Inode:
+    """The directory of an inode that is not the root."""
+    assert inode.parent is not None, "the kernel neither removes nor renames the root"  # noqa: S101 - it answers EBUSY itself
+    return inode.parent
 
 
 def require_linked(inode: Inode) -> None:

@@ -31,8 +31,9 @@ from ssecfs.errors import (
 )
 from ssecfs.fs.files import Clock
 from ssecfs.fs.gate import Gate
+from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes
-from ssecfs.fs.removal import Removal, require_linked
+from ssecfs.fs.removal import Removal, parent_of, require_linked
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.fs.treemove import TreeMove, TreeMover
 from ssecfs.s3.copying import Copier
@@ -40,7 +41,7 @@ from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Absence, Always, IfAbsent, ObjectKey, ObjectVersion, PutCondition
 from ssecfs.tree.inodes import NEVER, Inode, Knowledge, Saved
 from ssecfs.tree.listing import Entry, EntryKind
-from ssecfs.tree.names import Name, join_path
+from ssecfs.tree.names import Name, join_directory_path, join_path
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -73,9 +74,14 @@ class Target:
     may_replace: Replace
 
     @property
-    def path(self) -> str:
-        """Path relative to the mount point."""
+    def file_path(self) -> str:
+        """The path of a file there."""
         return join_path(self.parent.path, self.name)
+
+    @property
+    def directory_path(self) -> str:
+        """The path of a directory there."""
+        return join_directory_path(self.parent.path, self.name)
 
 
 class Renames:
@@ -85,6 +91,7 @@ class Renames:
         self,
         *,
         nodes: Nodes,
+        new_names: NewNames,
         tables: Tables,
         removal: Removal,
         store: ObjectStore,
@@ -95,6 +102,7 @@ class Renames:
     ) -> None:
         """Take the collaborators."""
         self._nodes = nodes
+        self._new_names = new_names
         self._tables = tables
         self._removal = removal
         self._store = store
@@ -129,7 +137,7 @@ class Renames:
                 await self._rename_directory(inode, parent, raw_name, may_replace)
 
     async def _find_target(self, parent: Inode, raw_name: bytes, may_replace: Replace, kind: EntryKind) -> Target:
-        name, inode = await self._nodes.claim(parent, raw_name, kind)
+        name, inode = await self._new_names.claim(parent, raw_name, kind)
         require_linked(parent)
         if inode is not None and may_replace is Replace.NO:
             message = "the new name is taken"
@@ -155,7 +163,8 @@ class Renames:
     async def _move_file(self, inode: Inode, target: Target) -> None:
         """Bring a file's object to its new name and delete the old one; both inodes are locked."""
         source = inode.version
-        target_key = self._tables.namespace.file_key(target.path)
+        old_parent = parent_of(inode)
+        target_key = self._tables.namespace.file_key(target.file_path)
         if target.inode is not None:
             await self._removal.detach_content(target.inode)
         open_file = self._tables.open_files.peek(inode.ino)
@@ -171,9 +180,10 @@ class Renames:
         else:
             source = await self._copy_file(inode, target, target_key)
             may_delete = True
+        self._tables.book.forget(source.object_key)
         if may_delete:
             await self._store.delete(source.object_key)
-        self._tables.book.forget(source.object_key)
+        await self._removal.keep_directory(old_parent)
 
     async def _copy_file(self, inode: Inode, target: Target, target_key: ObjectKey) -> ObjectVersion:
         """Copy a clean file as it is now on the server, and switch.
@@ -203,8 +213,7 @@ class Renames:
 
     def _switch_file(self, inode: Inode, target: Target) -> None:
         """Give a file its new name in our tables. Atomic."""
-        old_parent = inode.parent
-        assert old_parent is not None, "files have a parent"  # noqa: S101 - the root is a directory
+        old_parent = parent_of(inode)
         if target.inode is not None:
             self._removal.note_replaced(target.inode)
         self._tables.directories.note_removed(old_parent, inode.name)
@@ -242,7 +251,7 @@ class Renames:
                 raise NotADirError(message)
             await self._removal.require_empty(target.inode)
         namespace = self._tables.namespace
-        move = TreeMove(namespace.marker_key(directory.path), namespace.marker_key(target.path))
+        move = TreeMove(namespace.marker_key(directory.path), namespace.marker_key(target.directory_path))
         try:
             await self._mover.copy_all(move, lambda: {version.object_key for version in self._held_below(directory)})
             await self._mover.find_copies(move, lambda: self._held_below(directory))
@@ -251,8 +260,12 @@ class Renames:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + TAKE_BACK_DEADLINE_S):
                 await self._take_back(move)
             raise
+        old_parent = parent_of(directory)
+        replaced = [directory] if target.inode is None else [directory, target.inode]
+        old_markers = [marker_key for inode in replaced for marker_key in self._tables.directories.old_markers(inode)]
         self._switch_directory(directory, target, move, marker)
-        await self._delete_sources(move)
+        await self._delete_sources(move, old_markers)
+        await self._removal.keep_directory(old_parent)
 
     def _held_below(self, directory: Inode) -> list[ObjectVersion]:
         """The versions, at any depth in a directory, that inodes refer to."""
@@ -260,12 +273,12 @@ class Renames:
 
     async def _store_marker(self, directory: Inode, target: Target, move: TreeMove) -> ObjectVersion | None:
         """Store the marker under the new name; None: the directory has none and needs none."""
-        is_unsaved = directory.saved is Saved.NO
-        if not move.copied and not is_unsaved and not any(map(self._nodes.is_ours, self._tables.inodes.below(directory))):
+        is_marked = move.has_marker or directory.saved is Saved.NO or bool(self._tables.directories.old_markers(directory))
+        if not (move.copied or is_marked or any(map(self._nodes.is_ours, self._tables.inodes.below(directory)))):
             self._removal.note_gone(directory)
             message = f"directory {directory.ino} was removed on the server"
             raise NoEntryError(message)
-        if move.copied and not (move.has_marker or is_unsaved or target.inode is not None):
+        if move.has_file_as_marker or (move.copied and not is_marked and target.inode is None):
             return None
         marker_key = move.target_key(ObjectKey(move.source))
         attrs = directory.attrs
@@ -276,8 +289,7 @@ class Renames:
     def _switch_directory(self, directory: Inode, target: Target, move: TreeMove, marker: ObjectVersion | None) -> None:
         """Give a directory its new name in our tables; whatever is open in it goes on with the copies. Atomic."""
         tables = self._tables
-        old_parent = directory.parent
-        assert old_parent is not None, "the kernel does not rename the root"  # noqa: S101 - it answers EBUSY itself
+        old_parent = parent_of(directory)
         tables.directories.drop_tree(directory)
         for inode in list(tables.inodes.below(directory)):
             if inode.version is not None:
@@ -308,9 +320,11 @@ class Renames:
         except StoreError as error:
             LOGGER.warning("a directory was not renamed, and some copies are left under the new name: %s", error)
 
-    async def _delete_sources(self, move: TreeMove) -> None:
+    async def _delete_sources(self, move: TreeMove, old_markers: list[ObjectKey]) -> None:
         try:
             await self._mover.delete_sources(move)
+            for object_key in old_markers:
+                await self._store.delete(object_key)
         except StoreError as error:
             LOGGER.warning("a directory is complete under its new name; some of it is left under the old one: %s", error)
             raise

@@ -236,12 +236,12 @@ class Saver:
 
     async def _save_attrs(self, inode: Inode) -> None:
         inode.take_reads()
-        attrs, namespace = inode.attrs, self._tables.namespace
-        object_key = namespace.marker_key(inode.path) if attrs.is_dir else namespace.file_key(inode.path)
-        metadata = Sealing(inode, object_key, self._seal_key)(attrs.sha256)
-        if attrs.is_dir and (inode.version is None or inode.version.size == 0):
-            self.note_stored(inode, await self._store.put(object_key, b"", metadata, Always()), attrs)
+        attrs = inode.attrs
+        if attrs.is_dir:
+            await self._save_marker(inode, attrs)
             return
+        object_key = self._tables.namespace.file_key(inode.path)
+        metadata = Sealing(inode, object_key, self._seal_key)(attrs.sha256)
         while True:
             base = inode.version
             assert base is not None, "a file without a version has unsaved content"  # noqa: S101 - see save
@@ -257,6 +257,22 @@ class Saver:
                 self.note_copied(inode, base, version)
             self.note_stored(inode, version, attrs)
             return
+
+    async def _save_marker(self, inode: Inode, attrs: Attrs) -> None:
+        """Store a directory's marker; one that has a body is somebody's file and stays."""
+        marker_key = self._tables.namespace.marker_key(inode.path)
+        metadata = self.metadata_for(attrs, marker_key)
+        try:
+            condition = IfAbsent() if inode.version is None else Always()
+            version = await self._store.put(marker_key, b"", metadata, condition)
+        except ObjectExistsError:
+            there = (await self._store.head(marker_key)).version
+            if there.size:
+                LOGGER.warning("directory %d keeps its attributes only here: its marker is a file with content", inode.ino)
+                inode.saved = Saved.YES
+                return
+            version = await self._store.put(marker_key, b"", metadata, IfUnchanged(there))
+        self.note_stored(inode, version, attrs)
 
     def note_copied(self, inode: Inode, base: ObjectVersion, version: ObjectVersion) -> None:
         """Take note that an inode's bytes were copied on the server from base to version: what is cached stays good."""

@@ -16,7 +16,7 @@ from ssecfs.cache.blockcache import BlockCache
 from ssecfs.errors import ObjectChangedError, ObjectMissingError
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import Absence, IfAbsent, ObjectKey, ObjectVersion
+from ssecfs.s3.types import Absence, Always, IfAbsent, ObjectKey, ObjectVersion, PutCondition
 from ssecfs.tasks import open_tasks
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs
@@ -37,6 +37,7 @@ class TreeMove:
     Attributes:
         source, target: prefixes that end in a slash.
         has_marker: whether the source has a marker of its own; it is not copied with the rest.
+        has_file_as_marker: whether there is an object with the marker's key and a body; it is copied.
         copied: the versions that were copied, as digests: about 70 bytes each, however many there are.
         made: the versions that the copies made, likewise.
         held: of the objects that somebody holds, by the object key they had: version there, version now.
@@ -45,6 +46,7 @@ class TreeMove:
     source: str
     target: str
     has_marker: bool = False
+    has_file_as_marker: bool = False
     copied: set[int] = field(default_factory=set)
     made: set[int] = field(default_factory=set)
     held: dict[ObjectKey, tuple[ObjectVersion, ObjectVersion]] = field(default_factory=dict)
@@ -98,6 +100,7 @@ class TreeMover:
                         move.has_marker = True
                         move.copied.add(_digest(version))
                     else:
+                        move.has_file_as_marker = move.has_file_as_marker or version.object_key == move.source
                         nursery.start_soon(copy, version, held)
             token = page.next_token
             if token is None:
@@ -131,7 +134,10 @@ class TreeMover:
     async def _copy(self, move: TreeMove, listed: ObjectVersion, held: set[ObjectKey]) -> None:
         """Copy one object; one that is gone meanwhile needs no copy."""
         try:
-            source, made, attrs = await self._copy_as_it_is(listed, move.target_key(listed.object_key))
+            # The target was empty when we began, so a listing vouches for the absence; but it may have a marker.
+            is_own_marker = listed.object_key == move.source
+            condition = Always() if is_own_marker else IfAbsent(Absence.LISTED)
+            source, made, attrs = await self._copy_as_it_is(listed, move.target_key(listed.object_key), condition)
         except ObjectMissingError:
             return
         move.copied.add(_digest(source))
@@ -141,7 +147,9 @@ class TreeMover:
         else:
             self._cache.rebind(source, made)
 
-    async def _copy_as_it_is(self, version: ObjectVersion, target_key: ObjectKey) -> tuple[ObjectVersion, ObjectVersion, Attrs]:
+    async def _copy_as_it_is(
+        self, version: ObjectVersion, target_key: ObjectKey, condition: PutCondition
+    ) -> tuple[ObjectVersion, ObjectVersion, Attrs]:
         """Copy an object in the version that is there by now; that version, its copy, their attributes."""
         attempts = ATTEMPTS
         while True:
@@ -153,8 +161,7 @@ class TreeMover:
                 version, attrs = known.version, known.attrs
             metadata = self._metadata_for(attrs, target_key)
             try:
-                # The target was empty when we began, so a listing vouches for the absence.
-                made = await self._copier.copy(version, target_key, metadata, IfAbsent(Absence.LISTED))
+                made = await self._copier.copy(version, target_key, metadata, condition)
             except ObjectChangedError:
                 attempts -= 1
                 if not attempts:

@@ -104,6 +104,11 @@ class AttrBook:
         attrs = parse_attrs(info, self._defaults, self._seal_key)
         return self._keep(object_key, Known(record.version, attrs, NEVER))
 
+    def last_known_marker(self, marker_key: ObjectKey) -> Known | None:
+        """As last_known, for a directory: what has a body is a file and no marker."""
+        found = self.last_known(marker_key)
+        return self._as_marker(found) if found is not None else None
+
     def note(self, version: ObjectVersion, attrs: Attrs) -> None:
         """Remember attributes that we stored."""
         metadata = format_metadata(attrs, version.object_key, self._seal_key)
@@ -140,6 +145,10 @@ class AttrBook:
         assert flight.found is not None, "done without error means found"  # noqa: S101 - see _head
         return flight.found
 
+    async def load_marker(self, marker_key: ObjectKey) -> Known:
+        """As load, for a directory: what has a body is a file and no marker."""
+        return self._as_marker(await self.load(marker_key))
+
     def request(self, object_keys: Iterable[ObjectKey]) -> None:
         """Start HEADs without waiting."""
         for object_key in object_keys:
@@ -152,6 +161,11 @@ class AttrBook:
     def file_defaults(self, version: ObjectVersion) -> Attrs:
         """The attributes of a file of which only the listing is known."""
         return self._defaults.for_file(version.size, version.modified_s)
+
+    def _as_marker(self, known: Known) -> Known:
+        if known.version is None or known.version.size == 0:
+            return known
+        return Known(None, self._no_marker, known.as_of)
 
     def _keep(self, object_key: ObjectKey, known: Known) -> Known:
         self._known[object_key] = known

@@ -206,14 +206,17 @@ def parse_attrs(info: ObjectInfo, defaults: Defaults, seal_key: bytes) -> Attrs:
     """
     metadata = info.metadata
     version = info.version
-    is_marker = version.object_key.endswith("/")
+    is_marker = version.object_key.endswith("/") and version.size == 0
     base = defaults.for_directory(version.modified_s) if is_marker else defaults.for_file(version.size, version.modified_s)
     mtime_ns = _first(metadata, _MTIME_PARSERS, base.mtime_ns)
     seal = _check_seal(metadata, version.object_key, seal_key)
     xattrs = parse_xattrs(metadata.get(XATTR_NAME, ""))
     kept = _OWN_NAMES if xattrs is not None else _OWN_NAMES - {XATTR_NAME}
+    mode = _first(metadata, _mode_parsers(base.mode), base.mode)
+    if stat.S_ISDIR(mode) is not is_marker:
+        mode = stat.S_IFMT(base.mode) | stat.S_IMODE(mode)  # the object key decides, whatever the metadata say
     return Attrs(
-        mode=_first(metadata, _mode_parsers(base.mode), base.mode),
+        mode=mode,
         uid=_first(metadata, _UID_PARSERS, base.uid),
         gid=_first(metadata, _GID_PARSERS, base.gid),
         size=0 if is_marker else version.size,

@@ -1,7 +1,7 @@
 """Listings of directories, trusted for a while: fetched when they are needed, kept, dropped.
 
-What lives here: which names exist and what kind of thing they are. What does not: one listing (``listing``), attributes
-(``attrbook``), inodes (``inodes``). Imported by ``fs``.
+What lives here: which names exist and what kind of thing they are. What does not: one listing (``listing``), questions about
+one name (``asking``), attributes (``attrbook``), inodes (``inodes``). Imported by ``fs``.
 
 One listing answers for every name of its directory, present or not, and for the directory itself, until its time is up. A
 directory of more than one page is listed in full only for readdir; single names in it are asked for one by one.
@@ -15,14 +15,13 @@ from typing import Final
 
 import trio
 
-from ssecfs.errors import ObjectMissingError
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import ObjectVersion
-from ssecfs.tasks import open_tasks
+from ssecfs.s3.types import ObjectKey, ObjectVersion
+from ssecfs.tree.asking import Asker, Finding, Presence
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.inodes import Inode
 from ssecfs.tree.listing import FULL_PAGE, Entry, EntryKind, Listing, PageOfNames
-from ssecfs.tree.names import OWN_FOLDER, SEPARATOR, Name, Namespace, join_path
+from ssecfs.tree.names import FOLDER_SUFFIX, OWN_FOLDER, SEPARATOR, Name, Namespace
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -37,33 +36,6 @@ MAX_LARGE: Final = 10_000
 
 LOOKED_AT: Final = 100
 """Names asked for of a directory that is looked at in advance: small ones are listed by that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a name is.
-
-    Attributes:
-        entry: None: there is no such name.
-        as_of: loop time at which the endpoint was asked.
-    """
-
-    entry: Entry | None
-    as_of: float
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """Whether a directory is there.
-
-    Attributes:
-        marker: version of its marker; None: it has none.
-        as_of: loop time at which the endpoint was asked.
-    """
-
-    is_there: bool
-    marker: ObjectVersion | None
-    as_of: float
 
 
 class Directories:
@@ -85,7 +57,7 @@ class Directories:
             nursery: the mount's, for looks in advance.
         """
         self._store = store
-        self._book = book
+        self._asker = Asker(store, book, namespace)
         self._namespace = namespace
         self._ttl_s = ttl_s
         self._nursery = nursery
@@ -106,18 +78,17 @@ class Directories:
             StoreError: the endpoint could not tell.
         """
         path = inode.path
-        object_key = self._namespace.file_key(join_path(path, name))
         listing = self._fresh(path)
-        if listing is None and not self._is_large(path):
+        if listing is None and (name.is_shortened or not self._is_large(path)):
             listing = self._begin(path)
         while listing is not None:
-            entry = listing.get(name)
-            if entry is not None or listing.answers_for(object_key):
-                return Finding(entry, listing.began_at)
-            if listing.is_large:
+            if listing.knows(name):
+                return Finding(listing.get(name), listing.began_at)
+            if listing.is_large and not name.is_shortened:
                 break
             await self.extend(path, listing)
-        return await self._ask_for(join_path(path, name), name, likely)
+        kept = self._kept.get(path)
+        return await self._asker.ask(path, name, likely, may_have_old_marker=kept is not None and kept.has_old_markers)
 
     async def look(self, path: str, max_keys: int = FULL_PAGE) -> Presence:
         """Say whether a directory is there, by its own listing, which answers for what is in it as well.
@@ -127,7 +98,7 @@ class Directories:
         """
         listing = self._fresh(path)
         if listing is None and self._is_large(path):
-            return await self._look_for_marker(path)
+            return await self._asker.look(path)
         if listing is None:
             listing = self._begin(path)
         while not listing.pages:
@@ -151,19 +122,27 @@ class Directories:
         listing = self._fresh(path)
         return Walk(self, path, listing if listing is not None else self._begin(path))
 
-    async def is_empty(self, inode: Inode) -> bool:
-        """Ask the endpoint, never a kept listing, whether a directory has no entry but its own marker."""
+    async def markers_of_empty(self, inode: Inode) -> list[ObjectKey] | None:
+        """Ask the endpoint, never a kept listing, whether a directory is empty; its markers if so; None: it is not."""
         prefix = self._namespace.listing_prefix(inode.path)
         page = await self._store.list_page(prefix, SEPARATOR, None, max_keys=2)
-        return not page.common_prefixes and all(version.object_key == prefix for version in page.objects)
+        if page.common_prefixes or any(version.object_key != prefix or version.size for version in page.objects):
+            return None
+        return [version.object_key for version in page.objects] + self.old_markers(inode)
+
+    def old_markers(self, inode: Inode) -> list[ObjectKey]:
+        """The object key of a directory's old-style marker, if its parent's listing shows one."""
+        parent = inode.parent
+        listing = self._kept.get(parent.path) if parent is not None else None
+        entry = listing.get(inode.name) if listing is not None else None
+        if entry is None or not entry.has_old_marker:
+            return []
+        return [self._namespace.file_key(inode.path.removesuffix(SEPARATOR) + FOLDER_SUFFIX)]
 
     def knows_absent(self, inode: Inode, name: Name) -> bool:
         """Tell whether a trusted listing of a directory says that a name is not there."""
-        path = inode.path
-        listing = self._fresh(path)
-        if listing is None or listing.get(name) is not None:
-            return False
-        return listing.answers_for(self._namespace.file_key(join_path(path, name)))
+        listing = self._fresh(inode.path)
+        return listing is not None and listing.knows(name) and listing.get(name) is None
 
     def trusted_until(self, inode: Inode) -> float:
         """Loop time until which it is trusted that a name which was just not found in a directory is not there."""
@@ -195,10 +174,9 @@ class Directories:
         """A directory that we made is empty: known as long as its parent's listing, which said that it was not there."""
         known = self._fresh(parent.path)
         if known is not None:
-            path = inode.path
-            listing = Listing(self._namespace.listing_prefix(path), known.began_at)
+            listing = Listing(self._namespace.listing_prefix(inode.path), known.began_at)
             listing.take_nothing(marker)
-            self._keep(path, listing)
+            self._keep(inode.path, listing)
 
     def drop(self, inode: Inode) -> None:
         """Trust no kept listing of a directory any more."""
@@ -206,9 +184,8 @@ class Directories:
 
     def drop_tree(self, inode: Inode) -> None:
         """Trust no kept listing of a directory any more, nor of those below it."""
-        below = inode.path + SEPARATOR
-        self._drop(inode.path)
-        for path in [path for path in self._kept if path.startswith(below)]:
+        top = inode.path
+        for path in [path for path in (*self._kept, *self._large) if path.startswith(top)]:
             self._drop(path)
 
     def _fresh(self, path: str) -> Listing | None:
@@ -225,7 +202,8 @@ class Directories:
 
     def _begin(self, path: str) -> Listing:
         """Begin a new listing; its first page is still to be fetched."""
-        listing = Listing(self._namespace.listing_prefix(path), trio.current_time())
+        hidden = None if path else OWN_FOLDER
+        listing = Listing(self._namespace.listing_prefix(path), trio.current_time(), hidden)
         self._keep(path, listing)
         return listing
 
@@ -241,8 +219,6 @@ class Directories:
             page = await self._store.list_page(listing.prefix, SEPARATOR, listing.next_token, max_keys)
             before = len(listing)
             listing.take(page, as_of)
-            if not path:
-                listing.note(Name(OWN_FOLDER.encode()), None)
             for name, entry in under_way.edits:
                 listing.note(name, entry)
             if under_way.marker is not None:
@@ -290,43 +266,6 @@ class Directories:
             await self.look(path, LOOKED_AT)
         except Exception as error:  # noqa: BLE001 - whoever needs it asks again, and has a boundary
             LOGGER.debug("a look in advance failed: %s", error)
-
-    async def _look_for_marker(self, path: str) -> Presence:
-        """Ask for the first object of a large directory only: that is its marker, if it has one."""
-        as_of = trio.current_time()
-        prefix = self._namespace.listing_prefix(path)
-        page = await self._store.list_page(prefix, "", None, max_keys=1)
-        first = next(iter(page.objects), None)
-        return Presence(first is not None, first if first is not None and first.object_key == prefix else None, as_of)
-
-    async def _ask_for(self, path: str, name: Name, likely: EntryKind | None) -> Finding:
-        """Ask for one name, as what it is likely to be, else as object and as directory at the same time."""
-        as_of = trio.current_time()
-        if likely is EntryKind.OBJECT:
-            entry = await self._ask_for_object(path, name)
-            if entry is not None:
-                return Finding(entry, as_of)
-        found: list[Entry | None] = [None, None]
-
-        async def as_object() -> None:
-            found[1] = await self._ask_for_object(path, name)
-
-        async def as_directory() -> None:
-            page = await self._store.list_page(self._namespace.marker_key(path), "", None, max_keys=1)
-            if page.objects:
-                found[0] = Entry(name, EntryKind.DIRECTORY, None)
-
-        async with open_tasks() as nursery:
-            nursery.start_soon(as_object)
-            nursery.start_soon(as_directory)
-        return Finding(found[0] or found[1], as_of)
-
-    async def _ask_for_object(self, path: str, name: Name) -> Entry | None:
-        try:
-            known = await self._book.load(self._namespace.file_key(path))
-        except ObjectMissingError:
-            return None
-        return Entry(name, EntryKind.OBJECT, known.version)
 
 
 class Walk:

@@ -19,7 +19,7 @@ from ssecfs.errors import NotADirError
 from ssecfs.s3.types import ObjectVersion
 from ssecfs.tree.attrs import Attrs
 from ssecfs.tree.attrtext import NS_PER_S
-from ssecfs.tree.names import Name, join_path
+from ssecfs.tree.names import Name, join_directory_path, join_path
 
 Ino = NewType("Ino", int)
 
@@ -93,8 +93,16 @@ class Inode:
 
     @property
     def path(self) -> str:
-        """Path relative to the mount point; empty for the root."""
-        return join_path(self.parent.path, self.name) if self.parent is not None else ""
+        """The object key without the mount's prefix; ends in a slash for directories, empty for the root."""
+        if self.parent is None:
+            return ""
+        join = join_directory_path if self.attrs.is_dir else join_path
+        return join(self.parent.path, self.name)
+
+    @property
+    def shown_path(self) -> bytes:
+        """The path as programs see it, relative to the mount point."""
+        return b"" if self.parent is None else b"%b/%b" % (self.parent.shown_path, self.name)
 
     def is_within(self, directory: "Inode") -> bool:
         """Tell whether this is the directory, or something at any depth in it."""
@@ -181,17 +189,12 @@ class InodeTable:
 
     def add(self, parent: Inode, name: Name, attrs: Attrs, version: ObjectVersion | None) -> Inode:
         """Make an inode for a name that has none; it stays while somebody holds it (note_lookup, pin)."""
-        ino = self._free_ino(join_path(parent.path, name))
+        ino = self._free_ino(b"%b/%b" % (parent.shown_path, name))
         inode = Inode(ino, parent, name, attrs, version)
         self._by_ino[ino] = inode
         self._link(inode, parent)
         parent.children += 1
         return inode
-
-    def number_for(self, parent: Inode, name: bytes) -> Ino:
-        """The number that a name has or would get; for listings of entries that nobody holds."""
-        inode = self.child(parent, name)
-        return inode.ino if inode is not None else self._hash(join_path(parent.path, name))
 
     def note_lookup(self, inode: Inode) -> None:
         """Count one more reference of the kernel."""
@@ -262,11 +265,11 @@ class InodeTable:
         assert inode.parent is not None, "the root has no name"  # noqa: S101 - a bug, not an input
         return inode.parent
 
-    def _hash(self, path: str) -> Ino:
-        digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8, key=self._hash_key).digest()
+    def _hash(self, path: bytes) -> Ino:
+        digest = hashlib.blake2b(path, digest_size=8, key=self._hash_key).digest()
         return Ino(max(int.from_bytes(digest, "big") >> 1, ROOT_INO + 1))
 
-    def _free_ino(self, path: str) -> Ino:
+    def _free_ino(self, path: bytes) -> Ino:
         """The hash of the path, or the next number that no living inode has (a renamed file keeps its old number)."""
         ino = self._hash(path)
         while ino in self._by_ino:

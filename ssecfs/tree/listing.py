@@ -3,8 +3,8 @@
 Imported by ``directory`` and ``fs``. Directories may have hundreds of thousands of entries, so an entry is kept as one short
 string of bytes and made anew for whoever asks.
 
-An entry as kept: empty for a directory; for an object its flags, size, time, ETag, and its object key where that is not the
-directory's prefix and the name.
+An entry as kept: one byte for a directory; for an object its flags, size, time, ETag, and its object key where that is not the
+directory's prefix and what the name stands for.
 """
 
 import re
@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Final
 
 from ssecfs.s3.types import ETag, ListPage, ObjectKey, ObjectVersion
-from ssecfs.tree.names import FOLDER_SUFFIX, SEPARATOR, Name, parse_component
+from ssecfs.tree.names import FOLDER_SUFFIX, SEPARATOR, Name, show, show_beside
 
 FULL_PAGE: Final = 1000
 """Names of a full page: a directory with fewer is listed for the sake of one."""
@@ -40,11 +40,13 @@ class Entry:
 
     Attributes:
         version: of the object; None for a directory.
+        has_old_marker: whether a directory has a marker ``NAME_$folder$``.
     """
 
     name: Name
     kind: EntryKind
     version: ObjectVersion | None
+    has_old_marker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,13 @@ class Listing:
     """What one directory held from a moment on, and what we changed since.
 
     Owns: the entries, the names by page. Invariants: a name is in ``pages`` at most once; a name that we added is in ``added``
-    until a page has it; a name of a page that we removed stays in it and has no entry.
+    until a page has it; a name of a page that we removed stays in it and has no entry; a file has its plain name unless a
+    directory has it.
 
     Attributes:
         prefix: of the object keys of its entries.
+        hidden: component of a directory that is not shown; None: all are.
+        has_old_markers: whether any directory here has a marker ``NAME_$folder$``.
         began_at: loop time at which its first page was asked for.
         marker: version of the directory's own marker; None: it has none, or is not listed yet.
         next_token: of the page after those that are here; None with pages: all are here.
@@ -77,24 +82,32 @@ class Listing:
         "_entries",
         "_last_place",
         "_order",
+        "_shortened",
+        "_shown",
         "_window",
         "added",
         "began_at",
+        "has_old_markers",
+        "hidden",
         "marker",
         "next_token",
         "pages",
         "prefix",
     )
 
-    def __init__(self, prefix: str, began_at: float) -> None:
+    def __init__(self, prefix: str, began_at: float, hidden: str | None = None) -> None:
         """Begin with nothing."""
         self.began_at = began_at
+        self.hidden = hidden
+        self.has_old_markers = False
         self.marker: ObjectVersion | None = None
         self.pages: list[PageOfNames] = []
         self.added: dict[Name, None] = {}
         self.next_token: str | None = None
         self.prefix = prefix
         self._entries: dict[Name, bytes | None] = {}
+        self._shown = 0
+        self._shortened: dict[Name, Name] = {}
         self._covered = b""
         self._order: list[Name] = []
         self._last_place = -(1 << 62)
@@ -117,20 +130,27 @@ class Listing:
     @property
     def shows_anything(self) -> bool:
         """Tell whether there is a marker or an entry: whether the directory is there at all."""
-        return self.marker is not None or any(packed is not None for packed in self._entries.values())
+        return self.marker is not None or self._shown > 0
 
     def get(self, name: Name) -> Entry | None:
         """The entry of a name; None: it has none, or none that is here."""
         packed = self._entries.get(name)
         if packed is None:
             return None
-        if packed == _DIRECTORY:
-            return Entry(name, EntryKind.DIRECTORY, None)
-        return Entry(name, EntryKind.OBJECT, _unpack(packed, self.prefix, name))
+        known_name = self._shortened.get(name, name)
+        if _is_directory(packed):
+            return Entry(known_name, EntryKind.DIRECTORY, None, has_old_marker=packed == _OLD_DIRECTORY)
+        return Entry(known_name, EntryKind.OBJECT, _unpack(packed, self.prefix, known_name))
 
-    def answers_for(self, object_key: str) -> bool:
-        """Tell whether a name that has no entry is known not to exist, as object or as directory."""
-        return self.is_complete or (object_key + SEPARATOR).encode() < self._covered
+    def knows(self, name: Name) -> bool:
+        """Tell whether what get says of a name is all there is, as object and as directory."""
+        packed = self._entries.get(name)
+        if self.is_complete or name in self.added or (packed is not None and _is_directory(packed)):
+            return True
+        if name.is_shortened:
+            return False
+        last_of_the_name = f"{self.prefix}{name.component}{FOLDER_SUFFIX}"
+        return last_of_the_name.encode() < self._covered
 
     def entries(self) -> Iterator[Entry]:
         """Every entry that is here."""
@@ -140,18 +160,19 @@ class Listing:
                 yield entry
 
     def take(self, page: ListPage, as_of: float) -> None:
-        """Add a page; where an object and a directory have the same name, the directory is shown."""
+        """Add a page; where an object and a directory have the same name, the directory gets it."""
         names: list[Name] = []
         for version in page.objects:
             component = version.object_key[len(self.prefix) :]
-            if not component:
+            if version.size == 0 and not component:
                 self.marker = version
-            elif component.endswith(FOLDER_SUFFIX) and version.size == 0:
-                self._take(component.removesuffix(FOLDER_SUFFIX), _DIRECTORY, names)
+            elif version.size == 0 and component.endswith(FOLDER_SUFFIX):
+                self.has_old_markers = True
+                self._take_directory(component.removesuffix(FOLDER_SUFFIX), _OLD_DIRECTORY, names)
             else:
-                self._take(component, _pack(version, self.prefix, component), names)
+                self._take_object(component, _pack(version, self.prefix, component), names)
         for common_prefix in page.common_prefixes:
-            self._take(common_prefix[len(self.prefix) : -len(SEPARATOR)], _DIRECTORY, names)
+            self._take_directory(common_prefix[len(self.prefix) : -len(SEPARATOR)], _DIRECTORY, names)
         self.pages.append(PageOfNames(names, as_of))
         self.next_token = page.next_token
         last = [version.object_key for version in page.objects[-1:]] + list(page.common_prefixes[-1:])
@@ -165,15 +186,14 @@ class Listing:
     def note(self, name: Name, entry: Entry | None) -> None:
         """Apply a change of ours; None: the name is removed."""
         if entry is None:
-            if name in self.added:
-                del self.added[name], self._entries[name]
-            elif name in self._entries:
-                self._entries[name] = None
+            self._remove(name)
             return
         if name not in self._entries:
             self.added[name] = None
-        version = entry.version
-        self._entries[name] = _DIRECTORY if version is None else _pack(version, self.prefix, name.decode())
+        if entry.version is not None:
+            self._put(entry.name, _pack(entry.version, self.prefix, entry.name.component))
+        elif self._entries.get(name) != _OLD_DIRECTORY:
+            self._put(entry.name, _OLD_DIRECTORY if entry.has_old_marker else _DIRECTORY)
 
     def look_ahead(self, name: Name) -> list[Entry]:
         """Take note that name was looked up; the entries that are likely next.
@@ -189,20 +209,59 @@ class Listing:
         found = (self.get(other) for other in self._order[place : place + self._window])
         return [entry for entry in found if entry is not None]
 
-    def _take(self, component: str, packed: bytes, names: list[Name]) -> None:
-        name = parse_component(component)
-        if name is None:
-            return
+    def _take_object(self, component: str, packed: bytes, names: list[Name]) -> None:
+        name = show(component)
         known = self._entries.get(name)
-        if known == _DIRECTORY and packed != _DIRECTORY and name not in self.added:
+        is_beside = component == self.hidden or (known is not None and _is_directory(known))
+        self._take(show_beside(component) if is_beside else name, packed, names)
+
+    def _take_directory(self, component: str, packed: bytes, names: list[Name]) -> None:
+        if component == self.hidden:
             return
+        name = show(component)
+        known = self._entries.get(name)
+        if known is not None and not _is_directory(known):
+            self._take(show_beside(component), known, names)
+        self._take(name, known if known == _OLD_DIRECTORY else packed, names)
+
+    def _take(self, name: Name, packed: bytes, names: list[Name]) -> None:
         if name not in self._entries or name in self.added:
             names.append(name)
             self.added.pop(name, None)
+        self._put(name, packed)
+
+    def _put(self, name: Name, packed: bytes | None) -> None:
+        self._shown += (packed is not None) - (self._entries.get(name) is not None)
         self._entries[name] = packed
+        if name.is_shortened:
+            self._shortened[name] = name
+
+    def _remove(self, name: Name) -> None:
+        """Take an entry away; a file that stood beside a directory gets its plain name."""
+        packed = self._entries.get(name)
+        if name in self.added:
+            self._put(name, None)
+            del self.added[name], self._entries[name]
+        elif packed is not None:
+            self._put(name, None)
+        if packed is None or not _is_directory(packed):
+            return
+        beside = show_beside(self._shortened.get(name, name).component)
+        packed = self._entries.get(beside)
+        if packed is not None:
+            self._remove(beside)
+            if name not in self._entries:
+                self.added[name] = None
+            self._put(name, packed)
 
 
-_DIRECTORY: Final = b""
+_DIRECTORY: Final = b"/"
+_OLD_DIRECTORY: Final = b"$"
+
+
+def _is_directory(packed: bytes) -> bool:
+    return len(packed) == 1
+
 
 _HEADER: Final = struct.Struct("<BqqH")
 _ESTIMATED: Final = 1
@@ -230,5 +289,5 @@ def _unpack(packed: bytes, prefix: str, name: Name) -> ObjectVersion:
     etag_end = _HEADER.size + etag_length
     etag = packed[_HEADER.size : etag_end]
     shown = f'"{etag.hex()}"' if flags & _HEX_ETAG else etag.decode()
-    object_key = packed[etag_end:].decode() or prefix + name.decode()
+    object_key = packed[etag_end:].decode() or prefix + name.component
     return ObjectVersion(ObjectKey(object_key), ETag(shown), size, modified_s, bool(flags & _ESTIMATED))

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -54,23 +54,32 @@ def errno_name(error: OSError | SsecfsError) -> str:
 
 @dataclass
 class FsRig:
-    """One mount's life. Each call is one system call of a program; what it raises is the name of an errno."""
+    """One mount's life. Each call is one system call of a program; what it raises has the errno that the program gets."""
 
     fs: Filesystem
     saver: Saver
     store: MemoryStore
+    _held: list[Inode] = field(default_factory=list)
 
     async def walk(self, path: str) -> Inode:
         inode = self.fs.inodes.root
         for name in Path(path).parts:
-            inode = await self.fs.nodes.lookup(inode, Name(name.encode()))
+            inode = await self.fs.nodes.lookup(inode, Name(os.fsencode(name)))
+            self.fs.inodes.note_lookup(inode)
+            self._held.append(inode)
         return inode
+
+    def forget(self) -> None:
+        """Give back what was looked up, as the kernel does when it needs memory."""
+        for inode in self._held:
+            self.fs.nodes.forget(inode.ino, 1)
+        self._held.clear()
 
     async def parent_of(self, path: str) -> tuple[Inode, bytes]:
         place = Path(path)
         parent = await self.walk(str(place.parent) if place.parent != Path() else "")
         parent.require_directory()
-        return parent, place.name.encode()
+        return parent, os.fsencode(place.name)
 
     async def open(self, path: str, flags: int) -> int:
         parent, name = await self.parent_of(path)
@@ -132,7 +141,7 @@ class FsRig:
             names: list[str] = []
 
             def show(inode: Inode, entry: Entry, next_offset: int) -> bool:
-                names.append(entry.name.decode())
+                names.append(os.fsdecode(entry.name))
                 return True
 
             await self.fs.directories.readdir(fh, 0, show)
@@ -150,11 +159,11 @@ class FsRig:
 
 
 @asynccontextmanager
-async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0) -> AsyncIterator[FsRig]:
+async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0, prefix: str = "") -> AsyncIterator[FsRig]:
     """Mount the store for the time of the block."""
     async with trio.open_nursery() as nursery, cache_rig(cache_folder, KEYRING, store, plain_bytes=256 * KIB) as kept:
         defaults = Defaults(1, 2)
-        namespace = Namespace("")
+        namespace = Namespace(prefix)
         book = AttrBook(
             store=store,
             shelf=AttrShelf(kept.index),

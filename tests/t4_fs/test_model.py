@@ -111,6 +111,7 @@ async def compare(steps: list[tuple[str, str, object, int]], root: Path, cache: 
                     if step[2]:
                         break
                     await rig.flush()
+                    rig.forget()
                     continue
                 wanted = local(root, step, place)
                 assert await ours(rig, step, place) == wanted, f"step {place}: {step}"
