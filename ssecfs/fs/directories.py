@@ -1,7 +1,7 @@
 """mkdir, opendir, readdir, releasedir.
 
-Imported by ``fuse``. A directory handle shows names page by page as the endpoint lists them, with the same order and offsets
-until it is rewound, however entries come and go meanwhile.
+Imported by ``fuse``. A directory handle shows itself, its parent, then names page by page as the endpoint lists them, with the
+same order and offsets until it is rewound, however entries come and go meanwhile.
 """
 
 from bisect import bisect_right
@@ -27,12 +27,15 @@ from ssecfs.tree.names import Name, Namespace
 HEADS_AHEAD: Final = 128
 """Entries of unknown type whose HEADs are under way while readdir goes on."""
 
-Show = Callable[[Inode, Entry, int], bool]
-"""Takes an inode, its entry and the offset after it; tells whether there is room for more."""
+Show = Callable[[Inode, bytes, int], bool]
+"""Takes an inode, its name and the offset after it; tells whether there is room for more."""
+
+DOTS: Final = (b".", b"..")
+"""Offsets 0 and 1; that of the n-th name is n + 2."""
 
 
 class DirHandle:
-    """One opendir(3): the names it shows, in order; offset n is that of the n-th.
+    """One opendir(3): the names it shows, in order.
 
     Owns: the names so far, and the way to the rest of them.
     """
@@ -40,21 +43,30 @@ class DirHandle:
     def __init__(self, inode: Inode) -> None:
         """Begin without names; the first readdir rewinds."""
         self.inode: Final = inode
+        self.is_begun = False
         self.names: list[Name] = []
         self._starts: list[int] = []
         self._times: list[float] = []
+        self._before: frozenset[Name] = frozenset()
 
     def rewind(self, walk: Walk) -> None:
-        """Begin again."""
+        """Begin, or begin again."""
+        self.is_begun = True
         self.walk: Walk | None = walk
         self.listing = walk.listing
         self.names, self._starts, self._times = [], [], []
+        self._before = frozenset()
+
+    def follow(self, walk: Walk) -> None:
+        """Go on with another listing, because the directory was renamed; the names so far keep their offsets."""
+        self.walk, self.listing = walk, walk.listing
+        self._before = frozenset(self.names)
 
     def add(self, names: Sequence[Name], as_of: float) -> None:
         """Take the next names, and when they were asked for."""
         self._starts.append(len(self.names))
         self._times.append(as_of)
-        self.names.extend(names)
+        self.names.extend(name for name in names if name not in self._before)
 
     def as_of(self, place: int) -> float:
         """When a name was asked for."""
@@ -142,23 +154,21 @@ class DirectoryOps:
         Args:
             fh: from opendir.
             offset: 0, or an offset that show was given.
-            show: gets an inode (not counted as looked up), its entry, and the offset after it; tells whether it wants more.
+            show: gets an inode (not counted as looked up), its name, and the offset after it; tells whether it wants more.
         """
         handle = self._get(fh)
-        if offset == 0:
-            handle.rewind(self._directories.walk(handle.inode))
-        place = offset
+        directory = handle.inode
+        if offset == 0 or not handle.is_begun:
+            handle.rewind(self._directories.walk(directory))
+        dots = (directory, directory.parent or directory)
+        for place in range(offset, len(DOTS)):
+            if not show(dots[place], DOTS[place], place + 1):
+                return
+        place = max(offset - len(DOTS), 0)
         while place < len(handle.names) or await self._turn_page(handle):
-            entry = self._entry(handle, place)
+            inode = await self._inode(handle, place)
             place += 1
-            if entry is None:
-                continue
-            if self._nodes.needs_head(handle.inode, entry):
-                self._request_ahead(handle, place - 1)
-                inode = await self._nodes.find(handle.inode, entry.name)
-            else:
-                inode = self._nodes.enter(handle.inode, entry, handle.as_of(place - 1))
-            if inode is not None and not show(inode, entry, place):
+            if inode is not None and not show(inode, handle.names[place - 1], place + len(DOTS)):
                 return
 
     def releasedir(self, fh: int) -> None:
@@ -180,12 +190,27 @@ class DirectoryOps:
             raise BadHandleError(message)
         return handle
 
+    async def _inode(self, handle: DirHandle, place: int) -> Inode | None:
+        """The inode of a name that a handle shows; None: it was removed."""
+        self._follow(handle)
+        entry = self._entry(handle, place)
+        if entry is None:
+            name = handle.names[place]
+            return None if handle.listing.knows(name) else await self._nodes.find(handle.inode, name)
+        if self._nodes.needs_head(handle.inode, entry):
+            self._request_ahead(handle, place)
+            return await self._nodes.find(handle.inode, entry.name)
+        return self._nodes.enter(handle.inode, entry, handle.as_of(place))
+
+    def _follow(self, handle: DirHandle) -> None:
+        if handle.listing.prefix != self._namespace.listing_prefix(handle.inode.path):
+            handle.follow(self._directories.walk(handle.inode))
+
     async def _turn_page(self, handle: DirHandle) -> bool:
         """Get more names; tells whether there are any."""
-        if handle.walk is None:
-            return False
         before = len(handle.names)
         while len(handle.names) == before and handle.walk is not None:
+            self._follow(handle)
             page = await handle.walk.next_page()
             if page is not None:
                 handle.add(page.names, page.as_of)

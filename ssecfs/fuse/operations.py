@@ -13,7 +13,7 @@ import pyfuse3
 
 from ssecfs.errors import BadRequestError, NotPermittedError
 from ssecfs.fs.attributes import Attributes, Overrides
-from ssecfs.fs.directories import DirectoryOps
+from ssecfs.fs.directories import DOTS, DirectoryOps
 from ssecfs.fs.entries import Entries
 from ssecfs.fs.files import Content, Existing, Files, Owner, Pages, Reads
 from ssecfs.fs.nodes import Nodes
@@ -24,7 +24,6 @@ from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.boundary import replies
 from ssecfs.fuse.convert import attr_change, entry_attributes, missing_entry
 from ssecfs.tree.inodes import Inode, InodeTable
-from ssecfs.tree.listing import Entry
 from ssecfs.tree.names import Name
 
 
@@ -248,9 +247,10 @@ class Operations(pyfuse3.Operations):
     async def readdir(self, fh: pyfuse3.FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """List, until the reply is full."""
 
-        def show(inode: Inode, entry: Entry, next_id: int) -> bool:
-            if pyfuse3.readdir_reply(token, pyfuse3.FileNameT(entry.name), self._describe(inode), next_id):
-                self._fs.inodes.note_lookup(inode)
+        def show(inode: Inode, name: bytes, next_id: int) -> bool:
+            if pyfuse3.readdir_reply(token, pyfuse3.FileNameT(name), self._describe(inode), next_id):
+                if name not in DOTS:  # those two the kernel does not count
+                    self._fs.inodes.note_lookup(inode)
                 return True
             self._fs.inodes.release_unused(inode)
             return False

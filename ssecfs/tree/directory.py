@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakSet
 
 import trio
 
@@ -41,7 +42,8 @@ LOOKED_AT: Final = 100
 class Directories:
     """Listings of directories by path.
 
-    Owns: kept listings, pages under way, the changes made during those. Lifetime: the mount's.
+    Owns: kept listings, those that somebody goes through, pages under way, the changes made during those. Lifetime: the
+    mount's.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Directories:
         self._kept: OrderedDict[str, Listing] = OrderedDict()
         self._kept_entries = 0
         self._large: OrderedDict[str, None] = OrderedDict()
+        self._walked: dict[str, WeakSet[Listing]] = {}
         self._under_way: dict[Listing, _PageUnderWay] = {}
 
     async def find(self, inode: Inode, name: Name, likely: EntryKind | None = None) -> Finding:
@@ -120,7 +123,12 @@ class Directories:
         """Go through a directory page by page, from a trusted listing as far as that goes, then as the endpoint tells it."""
         path = inode.path
         listing = self._fresh(path)
-        return Walk(self, path, listing if listing is not None else self._begin(path))
+        if listing is None:
+            listing = self._begin(path)
+        for idle in [other for other, walked in self._walked.items() if not walked]:
+            del self._walked[idle]
+        self._walked.setdefault(path, WeakSet()).add(listing)
+        return Walk(self, path, listing)
 
     async def markers_of_empty(self, inode: Inode) -> list[ObjectKey] | None:
         """Ask the endpoint, never a kept listing, whether a directory is empty; its markers if so; None: it is not."""
@@ -252,14 +260,17 @@ class Directories:
             self._kept_entries -= len(listing) + ENTRIES_PER_LISTING
 
     def _edit(self, path: str, name: Name, entry: Entry | None) -> None:
-        listing = self._kept.get(path)
-        if listing is None:
-            return
-        before = len(listing)
-        listing.note(name, entry)
-        self._kept_entries += len(listing) - before
-        if listing in self._under_way:
-            self._under_way[listing].edits.append((name, entry))
+        kept = self._kept.get(path)
+        listings = set(self._walked.get(path, ()))
+        if kept is not None:
+            listings.add(kept)
+        before = len(kept) if kept is not None else 0
+        for listing in listings:
+            listing.note(name, entry)
+            if listing in self._under_way:
+                self._under_way[listing].edits.append((name, entry))
+        if kept is not None:
+            self._kept_entries += len(kept) - before
 
     async def _look_ahead(self, path: str) -> None:
         try:

@@ -78,6 +78,7 @@ class Listing:
     """
 
     __slots__ = (
+        "__weakref__",
         "_covered",
         "_entries",
         "_last_place",

@@ -17,6 +17,7 @@ from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AttrChange
 from ssecfs.fs.conflicts import Origin
+from ssecfs.fs.directories import DOTS
 from ssecfs.fs.files import Content, Existing, Owner
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Trust
@@ -33,7 +34,6 @@ from ssecfs.tree.attrshelf import AttrShelf
 from ssecfs.tree.attrtext import NS_PER_S
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import Inode, InodeTable
-from ssecfs.tree.listing import Entry
 from ssecfs.tree.names import Name, Namespace
 
 SEAL_KEY = bytes(32)
@@ -140,8 +140,9 @@ class FsRig:
         try:
             names: list[str] = []
 
-            def show(inode: Inode, entry: Entry, next_offset: int) -> bool:
-                names.append(os.fsdecode(entry.name))
+            def show(inode: Inode, name: bytes, next_offset: int) -> bool:
+                if name not in DOTS:
+                    names.append(os.fsdecode(name))
                 return True
 
             await self.fs.directories.readdir(fh, 0, show)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from support.memory_store import MemoryStore
 
-from ssecfs.s3.types import Always, ByteRange, ObjectInfo, ObjectKey, ObjectVersion, PutCondition
+from ssecfs.s3.types import Always, ListPage, ObjectInfo, ObjectKey, ObjectVersion, PutCondition
 
 Hook = Callable[[ObjectKey], Awaitable[None]]
 
@@ -16,8 +16,9 @@ class StrangeStore(MemoryStore):
     """A store with hooks.
 
     Attributes:
-        hooks: by operation (head, put, copy, copied, delete), called with an object key, for copies with that of the source.
-            "copied" comes after the copy, the others come before. What a hook raises, the operation raises.
+        hooks: by operation (head, put, copy, copied, delete, list, listed), called with an object key: for copies that of the
+            source, for listings the prefix. "copied" and "listed" come after the operation, the others before. What a hook
+            raises, the operation raises.
         most_in_flight: HEADs and copies at the same time, at most so far.
     """
 
@@ -54,6 +55,12 @@ class StrangeStore(MemoryStore):
             await self._happen("delete", object_key)
         await super().delete_many(object_keys)
 
+    async def list_page(self, prefix: str, delimiter: str, token: str | None, max_keys: int = 1000) -> ListPage:
+        await self._happen("list", ObjectKey(prefix))
+        page = await super().list_page(prefix, delimiter, token, max_keys)
+        await self._happen("listed", ObjectKey(prefix))
+        return page
+
     async def by_another(self, object_key: str, body: bytes | None) -> None:
         """Another client stores an object, or deletes it (None)."""
         operations = self.operations.copy()
@@ -67,12 +74,6 @@ class StrangeStore(MemoryStore):
         """The objects below a prefix, by the rest of their keys, without our own hidden ones."""
         found = {key.removeprefix(prefix): stored.body for key, stored in self.objects.items() if key.startswith(prefix)}
         return {key: body for key, body in found.items() if not key.startswith(".ssecfs/")}
-
-    async def content(self, version: ObjectVersion) -> bytes:
-        """The bytes of a version, as another client reads them."""
-        pieces: list[bytes] = []
-        await MemoryStore.get(self, version, ByteRange(0, version.size), pieces.append)
-        return b"".join(pieces)
 
     async def _happen(self, operation: str, object_key: ObjectKey) -> None:
         hook = self.hooks.get(operation)

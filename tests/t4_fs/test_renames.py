@@ -15,6 +15,8 @@ from ssecfs.errors import SsecfsError, StoreBusyError, StoreUnsupportedError
 from ssecfs.fs.renames import Replace
 from ssecfs.s3.types import ObjectKey
 from ssecfs.tree.attrs import SealState
+from ssecfs.tree.inodes import Inode
+from ssecfs.tree.names import Name
 
 TREE = {"a": b"1", "sub/b": b"22", "sub/deep/c": b"", "z z": b"4444"}
 
@@ -344,3 +346,37 @@ async def test_attributes_changed_just_before_arrive(rig: FsRig, store: StrangeS
     async with fs_mount(store, tmp_path / "another") as another:
         assert stat.S_IMODE((await another.stat("new"))[0]) == 0o700
         assert stat.S_IMODE((await another.stat("new/sub/b"))[0]) == 0o600
+
+
+@pytest.mark.parametrize("moment", ["list", "listed", "head"])
+async def test_lookup_under_way_while_its_directory_is_renamed_finds_what_is_there(
+    rig: FsRig, store: StrangeStore, moment: str
+) -> None:
+    for name in ("old/sub/a", "old/sub/b"):
+        await store.by_another(name, b"content")
+    sub = await rig.walk("old/sub")
+    halfway, go_on = trio.Event(), trio.Event()
+
+    async def wait() -> None:
+        halfway.set()
+        await go_on.wait()
+
+    found: list[Inode | None] = []
+
+    async def look_up() -> None:
+        found.append(await rig.fs.nodes.find(sub, Name(b"b")))
+
+    store.hooks[moment] = once("old/sub/b" if moment == "head" else "old/sub/", wait)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look_up)
+        await halfway.wait()
+        nursery.start_soon(rig.rename, "old", "new")
+        await trio.testing.wait_all_tasks_blocked()
+        go_on.set()
+    (inode,) = found
+    assert inode is await rig.walk("new/sub/b")
+    assert inode is not None
+    assert inode.version is not None
+    assert inode.version.object_key == "new/sub/b"
+    assert await rig.listdir("new/sub") == ["a", "b"]
+    assert await rig.read("new/sub/b") == b"content"
