@@ -11,7 +11,7 @@ from ssecfs.server import checksums
 from ssecfs.server.chunked import ChunkDecoder
 from ssecfs.server.digests import Digests
 from ssecfs.server.errors import S3Error
-from ssecfs.server.request import Request
+from ssecfs.server.request import Request, parse_number
 from ssecfs.server.sigv4 import STREAMING, UNSIGNED, Signed
 
 MAX_PUT_BYTES: Final = 5 << 30
@@ -126,10 +126,11 @@ def _announced_length(request: Request, *, is_chunked: bool) -> int | None:
         if is_chunked:
             raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 30):  # noqa: PLR2004 - digits of any sensible number
+    length = parse_number(text)
+    if length is None:
         raise S3Error("InvalidArgument", "The length of the body is not a number.")
-    _check_size(int(text))
-    return int(text)
+    _check_size(length)
+    return length
 
 
 def _check_size(size: int) -> None:

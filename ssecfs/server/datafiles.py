@@ -1,4 +1,4 @@
-"""Data files: the sealed chunks of pieces that have more than one. Synchronous.
+"""Data files: the sealed chunks of pieces that have more than one.
 
 Imported by ``server.storage`` and ``server.pieces``.
 
@@ -6,6 +6,7 @@ DIRECTORY/data/XX/NAME      a complete piece
 DIRECTORY/incoming/NAME     a piece that is being received; removed at the start
 """
 
+import asyncio
 import os
 import re
 from collections import Counter
@@ -45,10 +46,10 @@ class DataFiles:
         """Where a complete piece is. A text, because it is on the path of every request."""
         return f"{self._data}/{name[:2]}/{name}"
 
-    def publish(self, name: str, descriptor: int) -> None:
+    async def publish(self, name: str, descriptor: int) -> None:
         """Move a complete piece to where the index may name it."""
         if self._durability is Durability.POWER_CUT:
-            os.fsync(descriptor)
+            await asyncio.to_thread(os.fsync, descriptor)  # it may take as long as the disk does
         os.rename(self.incoming_path(name), self.path(name))  # noqa: PTH104 - on the path of every upload
         if self._durability is Durability.POWER_CUT:
             _fsync_folder(f"{self._data}/{name[:2]}")
@@ -78,6 +79,10 @@ class DataFiles:
                 self._doomed.add(piece.name)
             else:
                 _unlink(self.path(piece.name))
+
+    def has_pieces(self) -> bool:
+        """Tell whether there is any complete piece."""
+        return any(_PIECE.fullmatch(path.name) for folder in self._folders() for path in Path(folder).iterdir())
 
     def clean_up(self, named: set[str]) -> None:
         """Remove what an earlier process left unfinished: pieces that are not among the names, and nothing else."""

@@ -22,6 +22,7 @@ from enum import Enum
 from typing import Final
 
 from ssecfs.server.errors import S3Error
+from ssecfs.server.request import parse_number
 
 LATE_FAILING: Final = frozenset({"CopyObject", "UploadPartCopy", "CompleteMultipartUpload"})
 """Operations that may answer 200 before they know whether they succeed."""
@@ -145,10 +146,11 @@ def _value(text: str, kind: FaultKind, value_text: str) -> float:
 
 
 def _positive(text: str, number: str) -> int:
-    if not (number.isascii() and number.isdigit() and len(number) < 10 and int(number)):  # noqa: PLR2004 - digits
+    value = parse_number(number)
+    if not value:
         message = f"{text!r}: {number!r} is not a number above 0"
         raise FaultTextError(message)
-    return int(number)
+    return value
 
 
 def status_error(status: int) -> S3Error:

@@ -86,7 +86,7 @@ async def _store_file(files: DataFiles, name: str, sealer: _Sealer, sealed: list
         async for piece in pieces:
             _write_all(descriptor, sealer.take(piece))
         _write_all(descriptor, [sealer.finish()])
-        files.publish(name, descriptor)
+        await files.publish(name, descriptor)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108 - a text: see DataFiles

@@ -14,6 +14,7 @@ MAX_OBJECT_KEY_BYTES: Final = 1024
 MAX_HEADER_BYTES: Final = 16 << 10
 _BUCKET_NAME: Final = re.compile(r"(?!\d+(\.\d+){3}$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _RANGE: Final = re.compile(r"bytes=(\d{0,30})-(\d{0,30})", re.ASCII)
+_NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -46,9 +47,10 @@ class Request:
         text = self.parameter(name)
         if text is None or text == "":
             return default
-        if not (text.isascii() and text.isdigit() and len(text) < 12):  # noqa: PLR2004 - digits of any sensible number
+        number = parse_number(text)
+        if number is None:
             raise S3Error("InvalidArgument", f"Provided {name} not an integer or within integer range", ArgumentName=name)
-        return min(int(text), highest)
+        return min(number, highest)
 
 
 def parse_request(
@@ -85,6 +87,11 @@ def parse_request(
 def is_bucket_name(text: str) -> bool:
     """Tell whether a bucket may be called so."""
     return _BUCKET_NAME.fullmatch(text) is not None
+
+
+def parse_number(text: str) -> int | None:
+    """A decimal number of ASCII digits, as long as any that makes sense here; None: it is something else."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def header_value(text: str) -> str:

@@ -27,7 +27,7 @@ from ssecfs.server.profiles import PROFILES
 from ssecfs.server.request import is_bucket_name
 from ssecfs.server.requestlog import RequestLog
 from ssecfs.server.service import Service
-from ssecfs.server.storage import Storage
+from ssecfs.server.storage import DirectoryError, Storage
 
 
 class ServerStartError(Exception):
@@ -61,7 +61,7 @@ def run(options: ServerOptions, on_ready: Callable[[str], None]) -> None:
             log = stack.enter_context(RequestLog(options.request_log))
             service = Service(storage, PROFILES[options.profile], secrets, faults, options.http_keys)
             config = _config(Application(service, log, options.idle_s), options)
-        except CredentialsFileError as error:
+        except (CredentialsFileError, DirectoryError) as error:
             raise ServerStartError(str(error)) from None
         except OSError as error:
             place = f": {error.filename}" if error.filename else ""

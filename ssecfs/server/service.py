@@ -22,7 +22,7 @@ from ssecfs.server.faults import Fault, FaultKind, Faults, status_error, throttl
 from ssecfs.server.formaccess import read_form
 from ssecfs.server.options import HttpKeys
 from ssecfs.server.profiles import Case, Profile
-from ssecfs.server.request import Request
+from ssecfs.server.request import Request, parse_number
 from ssecfs.server.response import Response
 from ssecfs.server.routes import Gate, Route, find_route
 from ssecfs.server.sealed import DamagedError
@@ -145,7 +145,7 @@ async def _misbehave(request: Request, receive: Receive, due: list[Fault]) -> An
         error = S3Error("InternalError", "We encountered an internal error. Please try again.")
         body = error_document(error, request.raw_path, "")
         return Answer(Response(200, {"content-type": "application/xml"}, body), "", "", error.code)
-    length = _announced_length(request)
+    length = _length_of_body(request)
     if FaultKind.RESET in kinds and length:
         received = 0
         while received < length // 2 and (piece := await receive()) is not None:
@@ -154,10 +154,10 @@ async def _misbehave(request: Request, receive: Receive, due: list[Fault]) -> An
     return None
 
 
-def _announced_length(request: Request) -> int:
+def _length_of_body(request: Request) -> int:
     """Bytes of the client's body; a body that HTTP cuts in chunks may still say how long it is decoded."""
     text = request.headers.get("content-length") or request.headers.get("x-amz-decoded-content-length") or ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 30 else 0  # noqa: PLR2004 - digits of any number
+    return parse_number(text) or 0
 
 
 def _has_customer_key(request: Request) -> bool:

@@ -35,15 +35,29 @@ from ssecfs.server.records import (
 )
 from ssecfs.server.uploadtable import UploadTable
 
+SECRET_BYTES: Final = 32
+
+
+class DirectoryError(Exception):
+    """A directory that cannot be gone on with as it is; the message says why and what to do."""
+
 
 class Storage:
     """The store. Owns: the index and the data files."""
 
     def __init__(self, directory: Path, durability: Durability) -> None:
-        """Open or begin a store, and remove what an earlier process left unfinished."""
+        """Open or begin a store, and remove what an earlier process left unfinished.
+
+        Raises:
+            DirectoryError: the index or the server's key is missing or cut, but not the data.
+        """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._database = Database(directory / "index.sqlite", durability)
+        index = directory / "index.sqlite"
         self.files: Final = DataFiles(directory, durability)
+        if not index.exists() and self.files.has_pieces():
+            message = f"{directory} holds data but no index.sqlite: bring the index back, or serve another directory"
+            raise DirectoryError(message)
+        self._database = Database(index, durability)
         self.buckets: Final = BucketTable(self._database)
         self.objects: Final = ObjectTable(self._database)
         self.uploads: Final = UploadTable(self._database)
@@ -195,8 +209,12 @@ def _load_or_make_secret(path: Path) -> bytes:
         new = path.with_suffix(".new")
         new.unlink(missing_ok=True)
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(os.urandom(32))
+            file.write(os.urandom(SECRET_BYTES))
             file.flush()
             os.fsync(file.fileno())
         new.rename(path)
-    return path.read_bytes()
+    secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
+        message = f"{path} has {len(secret)} bytes instead of {SECRET_BYTES}: bring the right one back"
+        raise DirectoryError(message)
+    return secret

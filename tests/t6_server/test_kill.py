@@ -129,13 +129,13 @@ def steps_of(place: Path, change: Change, *options: str) -> list[Step]:
     poll.register(tracer_ends, select.POLLIN)
     assert poll.poll(10_000)
     os.close(tracer_ends)
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     steps = []
     for line in trace.read_text().splitlines():
         call = _CALL.match(line)
-        if call and int(call[1]) == pid:
-            counts[call[2]] += 1
-            steps.append(Step(call[2], counts[call[2]], line.partition(" ")[2].strip()))
+        if call:
+            counts[call[1], call[2]] += 1  # strace counts for each thread, too
+            steps.append(Step(call[2], counts[call[1], call[2]], line.partition(" ")[2].strip()))
     serving = next(place for place, step in enumerate(steps) if "serving " in step.line)
     last = max(place for place, step in enumerate(steps) if step.mark == "a")
     return steps[serving + 1 : last + 1]

@@ -147,6 +147,29 @@ def test_directory_and_log_that_cannot_be_used_are_refused(tmp_path: Path, refus
     assert (code, message) == (1, f"the index of {tmp_path / 'server'} cannot be used: file is not a database")
 
 
+def test_data_without_its_index_or_key_is_refused_and_kept(tmp_path: Path, refuse: Refuse) -> None:
+    directory = tmp_path / "server"
+    with s3_server(directory, tls="off") as server:
+        assert ask(server, "PUT", "/bucket/large", b"large" * 20_000)[0] == 200
+    data = [path for path in (directory / "data").rglob("*") if path.is_file()]
+    assert len(data) == 1
+    index = directory / "index.sqlite"
+    index.rename(tmp_path / "index")
+    code, message = refuse(directory)
+    assert (code, message) == (
+        1,
+        f"{directory} holds data but no index.sqlite: bring the index back, or serve another directory",
+    )
+    (tmp_path / "index").rename(index)
+    secret = (directory / "server.key").read_bytes()
+    (directory / "server.key").write_bytes(secret[:31])
+    code, message = refuse(directory)
+    assert (code, message) == (1, f"{directory}/server.key has 31 bytes instead of 32: bring the right one back")
+    (directory / "server.key").write_bytes(secret)
+    with s3_server(directory, tls="off") as server:
+        assert ask(server, "GET", "/bucket/large")[2] == b"large" * 20_000
+
+
 def test_pair_in_the_environment_is_the_only_one(tmp_path: Path) -> None:
     with serving(tmp_path / "server") as (lines, _):
         assert not any(line.startswith("access keys: ") for line in lines)

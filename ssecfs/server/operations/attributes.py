@@ -6,6 +6,7 @@ from ssecfs.server.call import Call
 from ssecfs.server.errors import S3Error
 from ssecfs.server.operations.objects import object_checksum, requested_object
 from ssecfs.server.records import StoredObject
+from ssecfs.server.request import parse_number
 from ssecfs.server.response import Response, Tree, document, http_time
 
 ATTRIBUTES: Final = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
@@ -54,6 +55,7 @@ def _number(call: Call, name: str, default: int) -> int:
     text = call.header(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) < 9):  # noqa: PLR2004 - digits of any sensible number
+    number = parse_number(text)
+    if number is None:
         raise S3Error("InvalidArgument", f"Provided {name} not an integer or within integer range", ArgumentName=name)
-    return int(text)
+    return number

@@ -6,6 +6,7 @@ from ssecfs.server.call import Call
 from ssecfs.server.errors import S3Error, not_implemented
 from ssecfs.server.profiles import Case, Encryption
 from ssecfs.server.records import Versioning
+from ssecfs.server.request import parse_number
 from ssecfs.server.response import Response, Tree, document, iso_time
 from ssecfs.server.xml import child_text, children, malformed, parse_document
 
@@ -40,10 +41,11 @@ def _max_buckets(call: Call) -> int:
     text = call.request.parameter("max-buckets")
     if text is None:
         return MAX_BUCKETS
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_BUCKETS):  # noqa: PLR2004 - digits of any sensible number
+    number = parse_number(text)
+    if number is None or not 1 <= number <= MAX_BUCKETS:
         message = f"Argument max-buckets must be an integer between 1 and {MAX_BUCKETS}"
         raise S3Error("InvalidArgument", message, ArgumentName="max-buckets", ArgumentValue=text)
-    return int(text)
+    return number
 
 
 async def create_bucket(call: Call) -> Response:

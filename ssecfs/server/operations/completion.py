@@ -14,6 +14,7 @@ from ssecfs.server.operations.multipart import part_key, upload_of
 from ssecfs.server.operations.objects import new_object
 from ssecfs.server.profiles import Case, ETags
 from ssecfs.server.records import StoredPart, StoredUpload
+from ssecfs.server.request import parse_number
 from ssecfs.server.response import Response, Tree, document
 from ssecfs.server.xml import child_text, children, malformed, parse_document
 
@@ -65,10 +66,9 @@ def _chosen_parts(call: Call, root: Element, upload: StoredUpload, parts: dict[i
     """
     chosen: list[StoredPart] = []
     for item in children(root, "Part"):
-        text = (child_text(item, "PartNumber") or "").strip()
-        if not (text.isascii() and text.isdigit() and len(text) < 9):  # noqa: PLR2004 - digits of any sensible number
+        number = parse_number((child_text(item, "PartNumber") or "").strip())
+        if number is None:
             raise malformed()
-        number = int(text)
         if chosen and number <= chosen[-1].part_number:
             call.profile.refuse(Case.PART_ORDER, UploadId=upload.upload_id)
         part = parts.get(number)
