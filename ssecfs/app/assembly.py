@@ -337,6 +337,7 @@ def _handlers(options: MountOptions, mount: Mount) -> Mapping[str, Handler]:
             "pid": os.getpid(),
             "dirty_bytes": mount.open_files.dirty_bytes(),
             "unsaved": mount.saver.waiting,
+            "inodes": len(mount.filesystem.inodes),
             "saved": progress.saved,
             "failed": progress.failed,
             "last_error": progress.last_error,

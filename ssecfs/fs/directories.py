@@ -38,12 +38,18 @@ class DirHandle:
     """One opendir(3): the names it shows, in order.
 
     Owns: the names so far, and the way to the rest of them.
+
+    Attributes:
+        asked: up to this place, the HEADs of names of unknown type are under way.
+        is_at_end: no more names will come.
     """
 
     def __init__(self, inode: Inode) -> None:
         """Begin without names; the first readdir rewinds."""
         self.inode: Final = inode
         self.is_begun = False
+        self.is_at_end = False
+        self.asked = 0
         self.names: list[Name] = []
         self._starts: list[int] = []
         self._times: list[float] = []
@@ -52,14 +58,15 @@ class DirHandle:
     def rewind(self, walk: Walk) -> None:
         """Begin, or begin again."""
         self.is_begun = True
-        self.walk: Walk | None = walk
-        self.listing = walk.listing
+        self.is_at_end = False
+        self.walk = walk
         self.names, self._starts, self._times = [], [], []
+        self.asked = 0
         self._before = frozenset()
 
     def follow(self, walk: Walk) -> None:
         """Go on with another listing, because the directory was renamed; the names so far keep their offsets."""
-        self.walk, self.listing = walk, walk.listing
+        self.walk = walk
         self._before = frozenset(self.names)
 
     def add(self, names: Sequence[Name], as_of: float) -> None:
@@ -165,7 +172,7 @@ class DirectoryOps:
             if not show(dots[place], DOTS[place], place + 1):
                 return
         place = max(offset - len(DOTS), 0)
-        while place < len(handle.names) or await self._turn_page(handle):
+        while await self._reach(handle, place):
             inode = await self._inode(handle, place)
             place += 1
             if inode is not None and not show(inode, handle.names[place - 1], place + len(DOTS)):
@@ -196,38 +203,39 @@ class DirectoryOps:
         entry = self._entry(handle, place)
         if entry is None:
             name = handle.names[place]
-            return None if handle.listing.knows(name) else await self._nodes.find(handle.inode, name)
+            return None if handle.walk.listing.knows(name) else await self._nodes.find(handle.inode, name)
         if self._nodes.needs_head(handle.inode, entry):
             self._request_ahead(handle, place)
             return await self._nodes.find(handle.inode, entry.name)
         return self._nodes.enter(handle.inode, entry, handle.as_of(place))
 
     def _follow(self, handle: DirHandle) -> None:
-        if handle.listing.prefix != self._namespace.listing_prefix(handle.inode.path):
+        if handle.walk.listing.prefix != self._namespace.listing_prefix(handle.inode.path):
             handle.follow(self._directories.walk(handle.inode))
 
-    async def _turn_page(self, handle: DirHandle) -> bool:
-        """Get more names; tells whether there are any."""
-        before = len(handle.names)
-        while len(handle.names) == before and handle.walk is not None:
+    async def _reach(self, handle: DirHandle, place: int) -> bool:
+        """Get names up to a place; tells whether there is one."""
+        while place >= len(handle.names) and not handle.is_at_end:
             self._follow(handle)
             page = await handle.walk.next_page()
             if page is not None:
                 handle.add(page.names, page.as_of)
             else:
                 handle.add(self._late_names(handle), trio.current_time())
-                handle.walk = None
-        return len(handle.names) > before
+                handle.is_at_end = True
+        return place < len(handle.names)
 
     def _late_names(self, handle: DirHandle) -> list[Name]:
         """Names that no page of the endpoint's has: they were stored meanwhile, or are not yet."""
         unsaved = [child.name for child in self._inodes.children_of(handle.inode) if self._nodes.is_ours(child)]
-        return list(dict.fromkeys([*handle.listing.added, *(name for name in unsaved if handle.listing.get(name) is None)]))
+        return list(
+            dict.fromkeys([*handle.walk.listing.added, *(name for name in unsaved if handle.walk.listing.get(name) is None)])
+        )
 
     def _entry(self, handle: DirHandle, place: int) -> Entry | None:
         """What a name of a handle is now; None: it was removed."""
         name = handle.names[place]
-        entry = handle.listing.get(name)
+        entry = handle.walk.listing.get(name)
         if entry is not None:
             return entry
         child = self._inodes.child(handle.inode, name)
@@ -237,7 +245,8 @@ class DirectoryOps:
 
     def _request_ahead(self, handle: DirHandle, place: int) -> None:
         """Start the HEADs of the next entries of unknown type."""
-        ahead = (handle.listing.get(name) for name in handle.names[place : place + HEADS_AHEAD])
+        begin, handle.asked = max(place, handle.asked), min(place + HEADS_AHEAD, len(handle.names))
+        ahead = (handle.walk.listing.get(name) for name in handle.names[begin : handle.asked])
         self._book.request(
             entry.version.object_key
             for entry in ahead

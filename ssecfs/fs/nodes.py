@@ -252,15 +252,12 @@ class Nodes:
         path = join_directory_path(parent.path, entry.name)
         marker_key = self._namespace.marker_key(path)
         known = self._book.last_known_marker(marker_key)
+        self._look_ahead(parent, entry)
         if known is None:
-            self._look_ahead(parent, entry)
             known = await self._book.load_marker(marker_key)
         if self._is_recent(known.as_of):
             return self._place(parent, entry, Sight(known.attrs, known.version, known.as_of, Knowledge.FULL))
-        presence = self._directories.seen(path)
-        if presence is None:
-            self._look_ahead(parent, entry)
-            presence = await self._directories.look(path)
+        presence = await self._directories.look(path)
         if not presence.is_there and not entry.has_old_marker:
             require_path(parent, path.removesuffix(entry.name.component + SEPARATOR))
             self._book.forget(marker_key)
@@ -338,20 +335,20 @@ class Nodes:
     def _look_ahead(self, parent: Inode, entry: Entry) -> None:
         """Start the requests that a program which goes through the directory will want next."""
         heads: list[ObjectKey] = []
-        looks: list[str] = []
+        directories: list[Entry] = []
         for ahead in self._directories.neighbours(parent, entry.name):
             if ahead.version is not None:
                 if self._book.known(ahead.version) is None:
                     heads.append(ahead.version.object_key)
                 continue
-            path = join_directory_path(parent.path, ahead.name)
-            known = self._book.last_known_marker(self._namespace.marker_key(path))
+            marker_key = self._namespace.marker_key(join_directory_path(parent.path, ahead.name))
+            known = self._book.last_known_marker(marker_key)
             if known is None:
-                heads.append(self._namespace.marker_key(path))
+                heads.append(marker_key)
             elif not self._is_recent(known.as_of):
-                looks.append(path)
+                directories.append(ahead)
         self._book.request(heads)
-        self._directories.look_soon(looks)
+        self._directories.look_soon(parent, entry.name, directories)
 
     def _note_gone(self, inode: Inode) -> None:
         if inode.attrs.is_dir:

@@ -22,7 +22,7 @@ from ssecfs.tree.asking import Asker, Finding, Presence
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.inodes import Inode
 from ssecfs.tree.listing import FULL_PAGE, Entry, EntryKind, Listing, PageOfNames
-from ssecfs.tree.names import FOLDER_SUFFIX, OWN_FOLDER, SEPARATOR, Name, Namespace
+from ssecfs.tree.names import FOLDER_SUFFIX, OWN_FOLDER, SEPARATOR, Name, Namespace, join_directory_path
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ MAX_LARGE: Final = 10_000
 """Directories of which only that they are large is remembered."""
 
 LOOKED_AT: Final = 100
-"""Names asked for of a directory that is looked at in advance: small ones are listed by that."""
+"""Names asked for of a directory that is looked at in advance and perhaps never entered: small ones are listed by that."""
 
 
 class Directories:
@@ -66,7 +66,7 @@ class Directories:
         self._kept: OrderedDict[str, Listing] = OrderedDict()
         self._kept_entries = 0
         self._large: OrderedDict[str, None] = OrderedDict()
-        self._walked: dict[str, WeakSet[Listing]] = {}
+        self._walks: WeakSet[Walk] = WeakSet()
         self._under_way: dict[Listing, _PageUnderWay] = {}
 
     async def find(self, inode: Inode, name: Name, likely: EntryKind | None = None) -> Finding:
@@ -85,6 +85,7 @@ class Directories:
         if listing is None and (name.is_shortened or not self._is_large(path)):
             listing = self._begin(path)
         while listing is not None:
+            listing.is_entered = True
             if listing.knows(name):
                 return Finding(listing.get(name), listing.began_at)
             if listing.is_large and not name.is_shortened:
@@ -108,11 +109,16 @@ class Directories:
             await self.extend(path, listing, max_keys)
         return _presence(listing)
 
-    def look_soon(self, paths: Iterable[str]) -> None:
-        """Begin to look at directories of which there is no trusted listing, without waiting."""
-        for path in paths:
+    def look_soon(self, inode: Inode, name: Name, entries: Iterable[Entry]) -> None:
+        """Begin to look at directories in a directory, after name, of which there is no trusted listing; does not wait."""
+        parent_path = inode.path
+        before = self._kept[parent_path].before(name) if parent_path in self._kept else None
+        last = None if before is None else self._kept.get(join_directory_path(parent_path, before))
+        max_keys = FULL_PAGE if last is not None and last.is_entered else LOOKED_AT
+        for entry in entries:
+            path = join_directory_path(parent_path, entry.name)
             if self._fresh(path) is None:
-                self._nursery.start_soon(self._look_ahead, path, name="look")
+                self._nursery.start_soon(self._look_ahead, path, max_keys, name="look")
 
     def seen(self, path: str) -> Presence | None:
         """As look, from a trusted listing only; None: there is none."""
@@ -125,10 +131,10 @@ class Directories:
         listing = self._fresh(path)
         if listing is None:
             listing = self._begin(path)
-        for idle in [other for other, walked in self._walked.items() if not walked]:
-            del self._walked[idle]
-        self._walked.setdefault(path, WeakSet()).add(listing)
-        return Walk(self, path, listing)
+        listing.is_entered = True
+        walk = Walk(self, path, listing)
+        self._walks.add(walk)
+        return walk
 
     async def markers_of_empty(self, inode: Inode) -> list[ObjectKey] | None:
         """Ask the endpoint, never a kept listing, whether a directory is empty; its markers if so; None: it is not."""
@@ -158,9 +164,12 @@ class Directories:
         return (trio.current_time() if listing is None else listing.began_at) + self._ttl_s
 
     def neighbours(self, inode: Inode, name: Name) -> list[Entry]:
-        """The entries that come after a name in the kept listing, when names are being looked up in order; else none."""
+        """The entries that come after a name in the kept listing, when names are being looked up in order; else none.
+
+        No more than will be looked up, at the pace so far, in half of the time for which an answer is trusted.
+        """
         listing = self._kept.get(inode.path)
-        return [] if listing is None else listing.look_ahead(name)
+        return [] if listing is None else listing.look_ahead(name, trio.current_time(), self._ttl_s / 2)
 
     def note_entry(self, inode: Inode, entry: Entry) -> None:
         """Put an entry that we made or changed on the server into the listing, also into one under way."""
@@ -261,7 +270,7 @@ class Directories:
 
     def _edit(self, path: str, name: Name, entry: Entry | None) -> None:
         kept = self._kept.get(path)
-        listings = set(self._walked.get(path, ()))
+        listings = {walk.listing for walk in self._walks if walk.path == path}
         if kept is not None:
             listings.add(kept)
         before = len(kept) if kept is not None else 0
@@ -272,9 +281,9 @@ class Directories:
         if kept is not None:
             self._kept_entries += len(kept) - before
 
-    async def _look_ahead(self, path: str) -> None:
+    async def _look_ahead(self, path: str, max_keys: int) -> None:
         try:
-            await self.look(path, LOOKED_AT)
+            await self.look(path, max_keys)
         except Exception as error:  # noqa: BLE001 - whoever needs it asks again, and has a boundary
             LOGGER.debug("a look in advance failed: %s", error)
 
@@ -285,8 +294,8 @@ class Walk:
     def __init__(self, directories: Directories, path: str, listing: Listing) -> None:
         """Begin before the first page."""
         self._directories = directories
-        self._path = path
         self._place = 0
+        self.path: Final = path
         self.listing: Final = listing
 
     async def next_page(self) -> PageOfNames | None:
@@ -298,7 +307,7 @@ class Walk:
         while self._place >= len(self.listing.pages):
             if self.listing.is_complete:
                 return None
-            await self._directories.extend(self._path, self.listing)
+            await self._directories.extend(self.path, self.listing)
         self._place += 1
         return self.listing.pages[self._place - 1]
 

@@ -25,6 +25,8 @@ FIRST_LOOK_AHEAD: Final = 8
 LAST_LOOK_AHEAD: Final = 256
 """Bounds on the entries that are looked at before they are asked for."""
 
+SHORTEST_PACE_S: Final = 1e-6
+
 
 class EntryKind(Enum):
     """What a name is."""
@@ -75,14 +77,17 @@ class Listing:
         began_at: loop time at which its first page was asked for.
         marker: version of the directory's own marker; None: it has none, or is not listed yet.
         next_token: of the page after those that are here; None with pages: all are here.
+        is_entered: somebody wanted to know what is in the directory, not only whether it is there.
     """
 
     __slots__ = (
-        "__weakref__",
         "_covered",
         "_entries",
+        "_given",
+        "_last_at",
         "_last_place",
         "_order",
+        "_pace_s",
         "_shortened",
         "_shown",
         "_window",
@@ -90,6 +95,7 @@ class Listing:
         "began_at",
         "has_old_markers",
         "hidden",
+        "is_entered",
         "marker",
         "next_token",
         "pages",
@@ -105,6 +111,7 @@ class Listing:
         self.pages: list[PageOfNames] = []
         self.added: dict[Name, None] = {}
         self.next_token: str | None = None
+        self.is_entered = False
         self.prefix = prefix
         self._entries: dict[Name, bytes | None] = {}
         self._shown = 0
@@ -112,7 +119,10 @@ class Listing:
         self._covered = b""
         self._order: list[Name] = []
         self._last_place = -(1 << 62)
+        self._last_at = began_at
+        self._pace_s = 0.0
         self._window = 0
+        self._given = 0
 
     def __len__(self) -> int:
         """Count the names kept, removed ones included: what it costs in memory."""
@@ -126,7 +136,7 @@ class Listing:
     @property
     def is_large(self) -> bool:
         """Tell whether it has too many names to be listed for the sake of one."""
-        return len(self._entries) >= FULL_PAGE
+        return len(self._entries) > (FULL_PAGE if self.is_complete else FULL_PAGE - 1)
 
     @property
     def shows_anything(self) -> bool:
@@ -196,19 +206,31 @@ class Listing:
         elif self._entries.get(name) != _OLD_DIRECTORY:
             self._put(entry.name, _OLD_DIRECTORY if entry.has_old_marker else _DIRECTORY)
 
-    def look_ahead(self, name: Name) -> list[Entry]:
-        """Take note that name was looked up; the entries that are likely next.
+    def look_ahead(self, name: Name, now: float, horizon_s: float) -> list[Entry]:
+        """Take note that name was looked up; the entries that are likely next and were not given before.
 
-        A single look-up asks for nothing more. From the second in order on, the window doubles.
+        A single look-up asks for nothing more. From the second in order on, the window doubles, but not further than the
+        look-ups so far will come within horizon_s.
         """
         if not self._order:
             self._order = sorted(self._entries)
         place = bisect_right(self._order, name)
         is_next = self._last_place < place <= self._last_place + max(self._window, FIRST_LOOK_AHEAD)
-        self._window = min(max(self._window * 2, FIRST_LOOK_AHEAD), LAST_LOOK_AHEAD) if is_next else 0
-        self._last_place = place
-        found = (self.get(other) for other in self._order[place : place + self._window])
+        if is_next:
+            self._pace_s += (now - self._last_at - self._pace_s) / 4
+            reached = int(min(horizon_s / max(self._pace_s, SHORTEST_PACE_S), LAST_LOOK_AHEAD))
+            self._window = max(1, min(max(self._window * 2, FIRST_LOOK_AHEAD), reached))
+        else:
+            self._pace_s, self._window, self._given = 0.0, 0, place
+        self._last_place, self._last_at = place, now
+        begin, self._given = max(place, self._given), max(place + self._window, self._given)
+        found = (self.get(other) for other in self._order[begin : self._given])
         return [entry for entry in found if entry is not None]
+
+    def before(self, name: Name) -> Name | None:
+        """The name before another one, in the order of look_ahead; None: it is the first."""
+        place = bisect_right(self._order, name) - 2
+        return self._order[place] if place >= 0 else None
 
     def _take_object(self, component: str, packed: bytes, names: list[Name]) -> None:
         name = show(component)

@@ -111,7 +111,7 @@ SHELL = {
     "mkdir -p one/two": {"PutObject": 2},
     "cp old new": {"PutObject": 1},
     "cp -a old new": {"PutObject": 1},
-    "install -m 600 old new": {"PutObject": 1, "CopyObject": 1},
+    "install -m 600 old new": {"PutObject": 1},
     "sed -i s/x/y/ old": {"PutObject": 1, "CopyObject": 1, "DeleteObject": 1},
     "printf a > .old.swp && mv .old.swp old": {"PutObject": 1, "CopyObject": 1, "DeleteObject": 1},
     "dd if=/dev/zero of=new bs=4k count=4 status=none": {"PutObject": 1},
