@@ -108,7 +108,9 @@ class Nodes:
             if live is not None:
                 self._note_gone(live)
             return None
-        return await self._complete(parent, finding.entry, finding.as_of)
+        inode = await self._complete(parent, finding.entry, finding.as_of)
+        self._directories.note_answered(parent)
+        return inode
 
     async def refresh(self, inode: Inode) -> None:
         """Look at a file's object again, because it is not the version that we took it for.

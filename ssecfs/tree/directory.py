@@ -171,6 +171,12 @@ class Directories:
         listing = self._kept.get(inode.path)
         return [] if listing is None else listing.look_ahead(name, trio.current_time(), self._ttl_s / 2)
 
+    def note_answered(self, inode: Inode) -> None:
+        """A name in a directory was looked up, and the program has its answer now: from here on its pace counts."""
+        listing = self._kept.get(inode.path)
+        if listing is not None:
+            listing.answered_at = trio.current_time()
+
     def note_entry(self, inode: Inode, entry: Entry) -> None:
         """Put an entry that we made or changed on the server into the listing, also into one under way."""
         self._edit(inode.path, entry.name, entry)

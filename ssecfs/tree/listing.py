@@ -75,6 +75,7 @@ class Listing:
         hidden: component of a directory that is not shown; None: all are.
         has_old_markers: whether any directory here has a marker ``NAME_$folder$``.
         began_at: loop time at which its first page was asked for.
+        answered_at: loop time at which the last look-up of a name was answered.
         marker: version of the directory's own marker; None: it has none, or is not listed yet.
         next_token: of the page after those that are here; None with pages: all are here.
         is_entered: somebody wanted to know what is in the directory, not only whether it is there.
@@ -84,7 +85,6 @@ class Listing:
         "_covered",
         "_entries",
         "_given",
-        "_last_at",
         "_last_place",
         "_order",
         "_pace_s",
@@ -92,6 +92,7 @@ class Listing:
         "_shown",
         "_window",
         "added",
+        "answered_at",
         "began_at",
         "has_old_markers",
         "hidden",
@@ -105,6 +106,7 @@ class Listing:
     def __init__(self, prefix: str, began_at: float, hidden: str | None = None) -> None:
         """Begin with nothing."""
         self.began_at = began_at
+        self.answered_at = began_at
         self.hidden = hidden
         self.has_old_markers = False
         self.marker: ObjectVersion | None = None
@@ -119,7 +121,6 @@ class Listing:
         self._covered = b""
         self._order: list[Name] = []
         self._last_place = -(1 << 62)
-        self._last_at = began_at
         self._pace_s = 0.0
         self._window = 0
         self._given = 0
@@ -210,19 +211,19 @@ class Listing:
         """Take note that name was looked up; the entries that are likely next and were not given before.
 
         A single look-up asks for nothing more. From the second in order on, the window doubles, but not further than the
-        look-ups so far will come within horizon_s.
+        program will come within horizon_s, at the pace of the look-ups so far without the time that it waited for us.
         """
         if not self._order:
             self._order = sorted(self._entries)
         place = bisect_right(self._order, name)
         is_next = self._last_place < place <= self._last_place + max(self._window, FIRST_LOOK_AHEAD)
         if is_next:
-            self._pace_s += (now - self._last_at - self._pace_s) / 4
+            self._pace_s += (now - self.answered_at - self._pace_s) / 4
             reached = int(min(horizon_s / max(self._pace_s, SHORTEST_PACE_S), LAST_LOOK_AHEAD))
             self._window = max(1, min(max(self._window * 2, FIRST_LOOK_AHEAD), reached))
         else:
             self._pace_s, self._window, self._given = 0.0, 0, place
-        self._last_place, self._last_at = place, now
+        self._last_place = place
         begin, self._given = max(place, self._given), max(place + self._window, self._given)
         found = (self.get(other) for other in self._order[begin : self._given])
         return [entry for entry in found if entry is not None]
