@@ -83,14 +83,14 @@ def test_killed_server_keeps_what_it_answered_and_nothing_half(tmp_path: Path, k
         client = server.client()
         client.put_object(Bucket="bucket", Key="whole", Body=PLAINTEXT, **key_trio)
         client.close()
-        (directory / "incoming" / "half").write_bytes(b"half a piece")
+        (directory / "incoming" / ("1" * 32)).write_bytes(b"half a piece")
         (directory / "data" / "00" / ("0" * 32)).write_bytes(b"a piece that no row names")
         server.kill()
     with s3_server(directory) as server:
         client = server.client()
         assert client.get_object(Bucket="bucket", Key="whole", **key_trio)["Body"].read() == PLAINTEXT
         client.close()
-        assert not (directory / "incoming" / "half").exists()
+        assert not (directory / "incoming" / ("1" * 32)).exists()
         assert not (directory / "data" / "00" / ("0" * 32)).exists()
 
 
