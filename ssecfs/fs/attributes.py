@@ -13,7 +13,7 @@ from ssecfs.errors import IsADirError, NotPermittedError
 from ssecfs.fs.files import Clock, Owner
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
-from ssecfs.tree.attrs import Attrs, require_room, without_set_ids
+from ssecfs.tree.attrs import Attrs, SealState, require_room, without_set_ids
 from ssecfs.tree.inodes import Inode
 
 
@@ -25,6 +25,7 @@ class AttrChange:
         mode: permission bits (the file type never changes).
         size: bytes.
         atime_ns, mtime_ns: nanoseconds since the epoch.
+        is_by_handle: whoever asks has the file open, and a new size is saved with the content when it is closed.
     """
 
     mode: int | None = None
@@ -33,6 +34,7 @@ class AttrChange:
     size: int | None = None
     atime_ns: int | None = None
     mtime_ns: int | None = None
+    is_by_handle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,8 @@ class Attributes:
         """
         await self._nodes.getattr(inode)
         if change.size is not None:
-            await self._resize(inode, change.size)
-        change = replace(self._overrides.accept(change, inode.attrs), size=None)
+            await self._resize(inode, change.size, is_by_handle=change.is_by_handle)
+        change = replace(self._overrides.accept(change, inode.attrs), size=None, is_by_handle=False)
         if change != AttrChange():
             self._change(inode, change)
         return inode.attrs
@@ -116,13 +118,13 @@ class Attributes:
         moved = replace(after, ctime_ns=self._now_ns())
         if change.atime_ns is not None:
             inode.forget_reads()
-        if after == before:
+        if replace(after, seal=before.seal) == before:
             inode.attrs = moved  # it was so already: as on a local disk ctime moves, but that alone is not worth a request
             return
         require_room(after)
         self._saver.note_changed(inode, moved)
 
-    async def _resize(self, inode: Inode, size: int) -> None:
+    async def _resize(self, inode: Inode, size: int, *, is_by_handle: bool) -> None:
         if inode.attrs.is_dir:
             message = f"inode {inode.ino} is a directory and has no size to change"
             raise IsADirError(message)
@@ -131,8 +133,7 @@ class Attributes:
             if size != open_file.size:
                 await open_file.truncate(size)
                 inode.attrs = inode.attrs.with_content(size, self._now_ns())
-            if open_file.is_dirty:
-                # Nobody may have it open (truncate(2) by path).
+            if open_file.is_dirty and not is_by_handle:
                 self._saver.save_soon(inode)
         finally:
             self._open_files.release(inode.ino)
@@ -152,4 +153,5 @@ def _changed(attrs: Attrs, change: AttrChange) -> Attrs:
         gid=attrs.gid if change.gid is None else change.gid,
         atime_ns=attrs.atime_ns if change.atime_ns is None else change.atime_ns,
         mtime_ns=attrs.mtime_ns if change.mtime_ns is None else change.mtime_ns,
+        seal=SealState.MISSING,
     )

@@ -9,7 +9,7 @@ and is never dropped.
 """
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -27,7 +27,7 @@ from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Absence, Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
 from ssecfs.tasks import open_tasks
 from ssecfs.tree.attrbook import AttrBook
-from ssecfs.tree.attrs import Attrs, SealState, format_metadata
+from ssecfs.tree.attrs import Attrs, format_metadata
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import Inode, InodeTable, Linkage, Saved
 from ssecfs.tree.listing import Entry, EntryKind
@@ -170,7 +170,7 @@ class Saver:
 
     def note_stored(self, inode: Inode, version: ObjectVersion, attrs: Attrs) -> None:
         """Everywhere take note that an inode's object is now version, with attrs, sealed. Atomic."""
-        stored = replace(attrs, seal=SealState.GOOD)
+        stored = attrs.as_stored()
         inode.version = version
         if inode.attrs is attrs:
             inode.attrs = stored
@@ -292,6 +292,9 @@ class Saver:
             while self._is_unsaved(inode):
                 with trio.move_on_after(pause_s):
                     await waiting.hurry.wait()
+                    # Somebody saved it. What changed since has a pause of its own.
+                    waiting.hurry, pauses, pause_s = trio.Event(), iter(RETRY_S), COALESCE_S
+                    continue
                 pause_s = next(pauses, RETRY_S[-1])
                 try:
                     await self.save(inode)
@@ -302,11 +305,18 @@ class Saver:
                 except Exception:
                     # The task's own boundary: a bug must neither end the mount nor drop the data.
                     LOGGER.exception("inode %d is not saved yet, trying again in %g s", inode.ino, pause_s)
+                if self._is_being_written(inode):
+                    break  # the last close saves what was written since
         finally:
             del self._waiting[inode.ino]
             if not inode.attrs.is_dir:
                 self._tables.open_files.release(inode.ino)
             self._tables.inodes.unpin(inode)
+
+    def _is_being_written(self, inode: Inode) -> bool:
+        """Tell whether a file has unsaved content and is open."""
+        open_file = self._tables.open_files.peek(inode.ino)
+        return open_file is not None and open_file.is_dirty and self.has_other_users(inode)
 
     def _is_unsaved(self, inode: Inode) -> bool:
         if inode.linkage is Linkage.UNLINKED:
@@ -317,7 +327,7 @@ class Saver:
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """An inode that waits to be saved; hurry ends the pause."""
+    """An inode that waits to be saved; hurry tells that somebody saved it meanwhile."""
 
     inode: Inode
     hurry: trio.Event = field(default_factory=trio.Event)

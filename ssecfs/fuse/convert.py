@@ -50,8 +50,8 @@ def missing_entry(timeout_s: float) -> pyfuse3.EntryAttributes:
     return entry
 
 
-def attr_change(attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttrChange:
-    """What the kernel asks setattr for."""
+def attr_change(attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields, fh: int | None) -> AttrChange:
+    """What the kernel asks setattr for; fh: the handle through which a program does, if it does."""
     return AttrChange(
         mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
         uid=attr.st_uid if fields.update_uid else None,
@@ -59,4 +59,5 @@ def attr_change(attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) ->
         size=attr.st_size if fields.update_size else None,
         atime_ns=attr.st_atime_ns if fields.update_atime else None,
         mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+        is_by_handle=fh is not None,
     )

@@ -105,7 +105,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Change attributes or size."""
         node = self._fs.files.inode_of(fh) if fh is not None else self._fs.nodes.get(inode)
-        await self._fs.attributes.change(node, attr_change(attr, fields))
+        await self._fs.attributes.change(node, attr_change(attr, fields, fh))
         return self._describe(node)
 
     @replies

@@ -6,6 +6,7 @@ What lives here: the memory of attributes. What does not: where they are kept ov
 Attributes belong to a version: as long as listings show that version, no HEAD is needed. HEADs run many at once, one an object.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,11 +15,14 @@ from typing import Final
 import trio
 
 from ssecfs.errors import ObjectMissingError
+from ssecfs.log import digest_name
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ObjectInfo, ObjectKey, ObjectVersion
-from ssecfs.tree.attrs import Attrs, Defaults, format_metadata, parse_attrs
+from ssecfs.tree.attrs import Attrs, Defaults, SealState, format_metadata, parse_attrs
 from ssecfs.tree.attrshelf import AttrShelf, Record
 from ssecfs.tree.names import SEPARATOR
+
+LOGGER: Final = logging.getLogger(__name__)
 
 MAX_IN_MEMORY: Final = 20_000
 """Objects whose attributes are kept in memory, about 20 MB; those of many more are on the shelf."""
@@ -118,6 +122,9 @@ class AttrBook:
     def note_info(self, info: ObjectInfo, as_of: float) -> Known:
         """Remember what HEAD or GET told; as_of: loop time at which it was asked."""
         attrs = parse_attrs(info, self._defaults, self._seal_key)
+        if attrs.seal is SealState.BAD:
+            what = digest_name(info.version.object_key)
+            LOGGER.warning("attributes of object %s were changed by another program or by the provider", what)
         self._shelf.store(info.version.object_key, Record(info.version, info.metadata))
         return self._keep(info.version.object_key, Known(info.version, attrs, as_of))
 

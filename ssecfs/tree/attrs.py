@@ -57,6 +57,9 @@ _MTIME_PARSERS: Final = {
 _ATIME_PARSERS: Final = {"atime": parse_time, "file-atime": parse_time_with_unit}
 _CTIME_PARSERS: Final = {"ctime": parse_time}
 
+_BROKEN: Final = "bad"
+"""What stands for the seal where a bad one was; no HMAC looks like that."""
+
 _LONGEST_MODE: Final = stat.S_IFSOCK | 0o7777
 _LONGEST_TIME_NS: Final = -(1 << 63) * NS_PER_S
 
@@ -65,10 +68,10 @@ class SealState(Enum):
     """What the HMAC over the attributes says."""
 
     MISSING = "missing"
-    """Another tool wrote them."""
+    """Another tool wrote them, or they were changed here and are not saved yet."""
     GOOD = "good"
     BAD = "bad"
-    """They were changed after we wrote them, or belong to another object."""
+    """They were changed after we wrote them, or belong to another object. That is told until somebody changes them here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +122,14 @@ class Attrs:
         mode = without_set_ids(self.mode) if self.is_file else self.mode
         return replace(self, mode=mode, size=size, mtime_ns=now_ns, ctime_ns=now_ns, sha256=None, extra=extra)
 
+    def as_stored(self) -> "Attrs":
+        """The attributes once they are saved: sealed, but for a bad seal, which copies and uploads do not mend."""
+        return self if self.seal is SealState.BAD else replace(self, seal=SealState.GOOD)
+
     def with_xattrs(self, xattrs: Mapping[bytes, bytes]) -> "Attrs":
         """The attributes with other extended attributes; what another tool wrote for them and we cannot read goes."""
         extra = {name: value for name, value in self.extra.items() if name != XATTR_NAME}
-        return replace(self, xattrs=xattrs, extra=extra)
+        return replace(self, xattrs=xattrs, extra=extra, seal=SealState.MISSING)
 
 
 def without_set_ids(mode: int) -> int:
@@ -172,7 +179,7 @@ def format_metadata(attrs: Attrs, object_key: ObjectKey, seal_key: bytes) -> dic
         metadata[XATTR_NAME] = format_xattrs(attrs.xattrs)
     if attrs.sha256 is not None:
         metadata[SHA256_NAME] = attrs.sha256
-    metadata[SEAL_NAME] = _seal(metadata, object_key, seal_key)
+    metadata[SEAL_NAME] = _BROKEN if attrs.seal is SealState.BAD else _seal(metadata, object_key, seal_key)
     return metadata
 
 
@@ -191,6 +198,7 @@ def require_room(attrs: Attrs) -> None:
         atime_ns=_LONGEST_TIME_NS,
         ctime_ns=_LONGEST_TIME_NS,
         sha256="0" * 64,
+        seal=SealState.GOOD,
     )
     metadata = format_metadata(longest, ObjectKey(""), b"")
     excess = sum(len(name) + len(value.encode()) for name, value in metadata.items()) - MAX_METADATA_BYTES

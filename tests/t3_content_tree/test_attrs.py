@@ -139,6 +139,17 @@ def test_content_change_moves_times_and_drops_the_digest() -> None:
     assert before.with_content(10, 99) == replace(before, size=10, mtime_ns=99, ctime_ns=99, sha256=None)
 
 
+def test_bad_seal_stays_bad_through_copies_until_the_attributes_are_changed() -> None:
+    metadata = format_metadata(Attrs(stat.S_IFREG | 0o644, 1, 2, 5, 4, 5, 6), OBJECT_KEY, SEAL_KEY)
+    forged = parse_attrs(info_of(metadata | {"uid": "0"}), DEFAULTS, SEAL_KEY)
+    elsewhere = ObjectKey("elsewhere")
+    copied = parse_attrs(info_of(format_metadata(forged, elsewhere, SEAL_KEY), 5, elsewhere), DEFAULTS, SEAL_KEY)
+    assert (copied.seal, copied.uid, forged.as_stored().seal) == (SealState.BAD, 0, SealState.BAD)
+    changed = copied.with_xattrs({})
+    mended = parse_attrs(info_of(format_metadata(changed, OBJECT_KEY, SEAL_KEY)), DEFAULTS, SEAL_KEY)
+    assert (mended.seal, changed.as_stored().seal) == (SealState.GOOD, SealState.GOOD)
+
+
 def test_content_change_drops_the_digests_of_other_tools_and_keeps_the_rest() -> None:
     before = Attrs(stat.S_IFREG | 0o644, 1, 2, 3, 4, 5, 6, extra={"md5chksum": "x", "s3cmd-attrs": "md5:x", "other": "y"})
     assert before.with_content(10, 99).extra == {"other": "y"}
