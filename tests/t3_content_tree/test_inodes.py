@@ -1,6 +1,7 @@
 """The inode table: stable numbers, lookup counts, no growth."""
 
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -82,3 +83,38 @@ def test_file_is_no_directory(table: InodeTable) -> None:
     inode = add(table, table.root, b"file")
     with pytest.raises(NotADirError):
         inode.require_directory()
+
+
+DAY_NS = 24 * 3600 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("atime_ns", "mtime_ns", "ctime_ns", "now_ns", "moves"),
+    [
+        (100, 100, 50, 200, True),
+        (100, 50, 100, 200, True),
+        (100, 50, 99, 200, False),
+        (100, 50, 99, 100 + DAY_NS - 1, False),
+        (100, 50, 99, 100 + DAY_NS, True),
+        (300, 50, 99, 200, False),
+    ],
+)
+def test_read_moves_access_time_as_relatime_does(
+    table: InodeTable, atime_ns: int, mtime_ns: int, ctime_ns: int, now_ns: int, moves: bool
+) -> None:
+    inode = add(table, table.root, b"file", replace(FILE, atime_ns=atime_ns, mtime_ns=mtime_ns, ctime_ns=ctime_ns))
+    attrs = inode.attrs
+    inode.note_read(now_ns)
+    assert inode.atime_ns == (now_ns if moves else atime_ns)
+    assert inode.attrs is attrs, "the attributes to be saved are not touched"
+
+
+def test_access_time_of_a_read_is_taken_over_by_saving_and_dropped_by_setting_it(table: InodeTable) -> None:
+    inode = add(table, table.root, b"file", replace(FILE, atime_ns=-5, mtime_ns=-5))
+    inode.note_read(7)
+    inode.take_reads()
+    assert (inode.attrs.atime_ns, inode.atime_ns) == (7, 7)
+    inode.attrs = replace(inode.attrs, mtime_ns=8)
+    inode.note_read(9)
+    inode.forget_reads()
+    assert inode.atime_ns == 7
