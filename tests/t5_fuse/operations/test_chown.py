@@ -1,4 +1,4 @@
-"""chown and lchown."""
+"""chown and lchown: who owns what, what a new entry gets, and what moves with it."""
 
 import os
 from pathlib import Path
