@@ -174,6 +174,12 @@ class BlockCache:
         if content.is_bound:
             self._index.bind(content.content_id, new)
 
+    def keep(self, version: ObjectVersion, block_no: int, block: bytes) -> None:
+        """Keep a block of a version that we uploaded."""
+        content = self._content(version)
+        self._plain.put(content.content_id, block_no, block)
+        self._keep(content, block_no, block)
+
     def adopt(self, version: ObjectVersion, spooled: SpoolContent) -> None:
         """Take over the blocks of an uploaded file: they are the clean blocks of version, without being sealed again."""
         self.drop(version.object_key)

@@ -8,14 +8,15 @@ A byte comes from the first of these that has it: the spool, where the dirty ext
 Writes and truncations are atomic (no await) except that they wait while an upload of this file is reading it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from typing import Final
 
 import trio
 
 from ssecfs.cache.blockcache import BlockCache
-from ssecfs.cache.spans import split_range
+from ssecfs.cache.spans import blocks_of, blocks_range, split_range
 from ssecfs.cache.spool import Spool, SpoolContent
 from ssecfs.content.digest import RunningDigest
 from ssecfs.content.extents import ExtentSet
@@ -28,6 +29,9 @@ MAX_FILE_BYTES: Final = 5 * TIB
 """Largest object that S3 takes."""
 
 DETACH_PIECE: Final = 8 * MIB
+
+MAX_KEPT_BLOCKS: Final = 64
+"""Written blocks that a patch leaves in the cache, sealed inline: 8 MiB take some milliseconds."""
 
 
 class OpenFile:
@@ -193,8 +197,11 @@ class OpenFile:
         if self._content is not None and self._dirty.covers(0, self._size):
             self._cache.adopt(version, self._content)
         else:
+            written = self._written_blocks()
             if self._base is not None:
                 self._cache.rebind(self._base, version, self._changed_ranges(self._base))
+            for block_no, block in written.items():
+                self._cache.keep(version, block_no, block)
             if self._content is not None:
                 self._content.discard()
         self._content = None
@@ -247,6 +254,20 @@ class OpenFile:
         moved = ByteRange(self._base_limit, max(base.size, self._size))
         return [*self._dirty.within(0, self._base_limit), *([moved] if len(moved) else [])]
 
+    def _written_blocks(self) -> dict[int, bytes]:
+        """The blocks with dirty bytes, if they are few and all of each is here: they need not be fetched after the upload."""
+        numbers = {block_no for extent in self._dirty for block_no in range(*blocks_of(extent))}
+        if len(numbers) > MAX_KEPT_BLOCKS:
+            return {}
+        blocks = {}
+        for block_no in numbers:
+            whole = blocks_range(block_no, block_no + 1, self._size)
+            gaps = self._dirty.gaps(whole.start, min(whole.stop, self._base_limit))
+            clean = [piece for gap in gaps for piece in self._cache.read_kept(self._require_base(), gap)]
+            if sum(map(len, gaps)) == sum(len(piece) for _, piece in clean):
+                blocks[block_no] = self._assemble(whole, clean)
+        return blocks
+
     def _store_clean(self, part: ByteRange, clean: bytes) -> None:
         """Put bytes of the base into the spool."""
         content = self._spool_content()
@@ -274,17 +295,23 @@ class OpenFile:
         return pieces
 
     def _assemble(self, wanted: ByteRange, clean: list[tuple[int, bytes]]) -> bytes:
-        """Lay dirty bytes over clean ones over zeros."""
-        if len(clean) == 1 and len(clean[0][1]) == len(wanted):
-            return clean[0][1]
-        result = bytearray(len(wanted))
-        for start, piece in clean:
-            result[start - wanted.start : start - wanted.start + len(piece)] = piece
-        content = self._content
-        if content is not None:
-            for extent in self._dirty.within(wanted.start, wanted.stop):
-                for span in split_range(extent):
-                    block = content.read(span.block_no)
-                    place = max(extent.start, span.offset) - wanted.start
-                    result[place : place + span.length] = block[span.skip : span.skip + span.length]
-        return bytes(result)
+        """Put clean and dirty parts together, with zeros between them."""
+        pieces: list[bytes | bytearray] = []
+        position = wanted.start
+        for start, piece in sorted([*clean, *self._dirty_parts(wanted)], key=itemgetter(0)):
+            if position < start:
+                pieces.append(bytes(start - position))
+            pieces.append(piece)
+            position = start + len(piece)
+        if len(pieces) == 1 and isinstance(pieces[0], bytes) and position == wanted.stop:
+            return pieces[0]
+        return b"".join([*pieces, bytes(wanted.stop - position)])
+
+    def _dirty_parts(self, wanted: ByteRange) -> Iterator[tuple[int, bytes | bytearray]]:
+        """The dirty parts of a range, with their offsets; of a block, only as much as was ever written."""
+        if self._content is None:
+            return
+        for extent in self._dirty.within(wanted.start, wanted.stop):
+            for span in split_range(extent):
+                block = self._content.read(span.block_no)
+                yield span.offset, block if span.length == len(block) else block[span.skip : span.skip + span.length]

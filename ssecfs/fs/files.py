@@ -56,6 +56,13 @@ class Reads(Enum):
     """O_NOATIME, or the mount option."""
 
 
+class Access(Enum):
+    """What a handle was opened for."""
+
+    READ = "read"
+    WRITE = "write"
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Who makes a new file, and which permissions it asks for (umask already applied)."""
@@ -73,6 +80,7 @@ class FileHandle:
     open_file: OpenFile
     losses: int
     """Of the open file, when it was opened."""
+    access: Access
     reads: Reads
     read_ahead: ReadAhead = field(default_factory=ReadAhead)
     opener: int = 0
@@ -116,15 +124,15 @@ class Files:
         if found is not None:
             if existing is not Existing.REFUSE and found.attrs.is_file:
                 content = Content.EMPTY if existing is Existing.EMPTY else Content.KEEP
-                return found, (await self.open(found, content))[0]
+                return found, (await self.open(found, content, Access.WRITE))[0]
             message = f"the name is taken in directory {parent.ino}"
             raise EntryExistsError(message)
         inode = self._inodes.add(parent, name, new_attrs(owner, parent, self._now_ns()), None)
         inode.saved = Saved.NO
         parent.note_entries_changed(self._now_ns())
-        return inode, self._open(inode, Reads.NOTED)
+        return inode, self._open(inode, Access.WRITE, Reads.NOTED)
 
-    async def open(self, inode: Inode, content: Content, reads: Reads = Reads.NOTED) -> tuple[int, Pages]:
+    async def open(self, inode: Inode, content: Content, access: Access, reads: Reads = Reads.NOTED) -> tuple[int, Pages]:
         """Open a file, checking first whether it changed on the server.
 
         Returns:
@@ -137,7 +145,7 @@ class Files:
         if (await self._nodes.getattr(inode)).is_dir:
             message = f"inode {inode.ino} is a directory"
             raise IsADirError(message)
-        fh = self._open(inode, reads)
+        fh = self._open(inode, Access.WRITE if content is Content.EMPTY else access, reads)
         base = self._handles[fh].open_file.base
         pages = Pages.KEEP if inode.seen_version is not None and inode.seen_version == base else Pages.DROP
         inode.seen_version = base
@@ -175,7 +183,12 @@ class Files:
         self._get(fh).opener = pid
 
     async def flush(self, fh: int) -> None:
-        """Upload what is unsaved, for close(2); an empty file waits for another close that is certain to come."""
+        """Upload what is unsaved, for close(2); an empty file waits for another close that is certain to come.
+
+        A handle for reading has nothing to upload: what others write is for their own close.
+        """
+        if self._handles[fh].access is Access.READ:
+            return
         handle = self._get(fh)
         if not handle.open_file.is_dirty:
             return
@@ -190,7 +203,7 @@ class Files:
     def release(self, fh: int) -> None:
         """Drop a handle; what flush did not save follows in a moment (it could not, or only attributes changed)."""
         handle = self._handles.pop(fh)
-        if handle.open_file.is_dirty or handle.inode.saved is Saved.NO:
+        if handle.access is Access.WRITE and (handle.open_file.is_dirty or handle.inode.saved is Saved.NO):
             self._saver.save_soon(handle.inode)
         self._open_files.release(handle.inode.ino)
         self._inodes.unpin(handle.inode)
@@ -207,7 +220,7 @@ class Files:
         """The inodes of handles that are still open and have changes; for unmounting."""
         return list({handle.inode.ino: handle.inode for handle in self._handles.values()}.values())
 
-    def _open(self, inode: Inode, reads: Reads) -> int:
+    def _open(self, inode: Inode, access: Access, reads: Reads) -> int:
         open_file = self._open_files.acquire(inode.ino, inode.version)
         is_behind = inode.linkage is Linkage.LINKED and not open_file.is_dirty and open_file.base != inode.version
         if is_behind and inode.version is not None:
@@ -215,7 +228,7 @@ class Files:
         self._inodes.pin(inode)
         fh = self._next_fh
         self._next_fh += 1
-        self._handles[fh] = FileHandle(inode, open_file, open_file.losses, reads)
+        self._handles[fh] = FileHandle(inode, open_file, open_file.losses, access, reads)
         return fh
 
     def _get(self, fh: int) -> FileHandle:

@@ -15,7 +15,7 @@ from ssecfs.errors import BadRequestError, NotPermittedError
 from ssecfs.fs.attributes import Attributes, Overrides
 from ssecfs.fs.directories import DOTS, DirectoryOps
 from ssecfs.fs.entries import Entries
-from ssecfs.fs.files import Content, Existing, Files, Owner, Pages, Reads
+from ssecfs.fs.files import Access, Content, Existing, Files, Owner, Pages, Reads
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.removal import Removal
 from ssecfs.fs.renames import Renames, Replace
@@ -192,7 +192,8 @@ class Operations(pyfuse3.Operations):
         """Open a file."""
         content = Content.EMPTY if flags & os.O_TRUNC else Content.KEEP
         reads = Reads.IGNORED if flags & os.O_NOATIME else Reads.NOTED
-        fh, pages = await self._fs.files.open(self._fs.nodes.get(inode), content, reads)
+        access = Access.READ if flags & os.O_ACCMODE == os.O_RDONLY else Access.WRITE
+        fh, pages = await self._fs.files.open(self._fs.nodes.get(inode), content, access, reads)
         self._fs.files.note_opener(fh, ctx.pid)
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh), keep_cache=pages is Pages.KEEP)
 

@@ -18,7 +18,7 @@ from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AttrChange
 from ssecfs.fs.conflicts import Origin
 from ssecfs.fs.directories import DOTS
-from ssecfs.fs.files import Content, Existing, Owner
+from ssecfs.fs.files import Access, Content, Existing, Owner
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Trust
 from ssecfs.fs.renames import Replace
@@ -85,8 +85,9 @@ class FsRig:
         parent, name = await self.parent_of(path)
         found = await self.fs.nodes.find(parent, Name(name))
         content = Content.EMPTY if flags & os.O_TRUNC else Content.KEEP
+        access = Access.READ if flags & os.O_ACCMODE == os.O_RDONLY else Access.WRITE
         if found is not None and not (flags & os.O_CREAT and flags & os.O_EXCL):
-            return (await self.fs.files.open(found, content))[0]
+            return (await self.fs.files.open(found, content, access))[0]
         if not flags & os.O_CREAT:
             await self.fs.nodes.lookup(parent, Name(name))
         owner = Owner(1, 2, stat.S_IFREG | 0o644)

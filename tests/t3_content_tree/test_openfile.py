@@ -103,7 +103,7 @@ async def test_patch_of_a_large_file_sends_little_and_keeps_the_other_blocks(sto
         gets = store.operations["get"]
         wanted = NOISE[: 20 * MIB + 100] + b"x" * 4 * KIB + NOISE[20 * MIB + 100 + 4 * KIB :]
         assert await file.read(0, len(NOISE), ReadAhead()) == wanted
-        assert store.operations["get"] == gets + 1
+        assert store.operations["get"] == gets
 
 
 @pytest.mark.parametrize(("size", "sent"), [(30 * MIB + 5, 0), (40 * MIB + 5, 5)])

@@ -19,7 +19,7 @@ from ssecfs.cache.spans import BLOCK_SIZE
 from ssecfs.errors import SsecfsError, StoreUnreachableError
 from ssecfs.fs.attributes import AttrChange
 from ssecfs.fs.conflicts import Origin, conflict_name
-from ssecfs.fs.files import Content
+from ssecfs.fs.files import Access, Content
 from ssecfs.s3.types import Always, ObjectKey
 from ssecfs.sizes import MIB
 
@@ -117,7 +117,7 @@ async def test_handles_from_before_a_conflict_are_stale_and_new_ones_are_not(cli
     await refused(clients.ours.fs.files.read(reader, 0, 10))
     assert await clients.ours.read("file") == b"theirs"
     await stale(clients.ours, writer)
-    await stale(clients.ours, reader)
+    await clients.ours.close(reader)
     await write_all(clients.ours, "file", b"ours again")
     assert await clients.theirs.read("file") == b"ours again"
     assert len(conflicts_in(clients.store)) == 1
@@ -214,7 +214,7 @@ async def test_file_that_went_away_is_not_opened_again_by_who_still_believes_in_
     await clients.theirs.unlink("file")
     assert await clients.ours.listdir("") == []
     await refused(clients.ours.fs.nodes.getattr(inode))
-    await refused(clients.ours.fs.files.open(inode, Content.KEEP))
+    await refused(clients.ours.fs.files.open(inode, Content.KEEP, Access.READ))
     await clients.ours.fs.files.write(fh, 0, b"ours")
     await stale(clients.ours, fh)
     assert conflicts_in(clients.store) == {f"file{CONFLICT_SUFFIX}": b"ours"}
@@ -226,7 +226,7 @@ async def test_file_unlinked_here_can_still_be_opened_through_proc(clients: Clie
     inode = await clients.ours.walk("file")
     fh = await clients.ours.open("file", os.O_RDWR)
     await clients.ours.unlink("file")
-    again, _ = await clients.ours.fs.files.open(inode, Content.KEEP)
+    again, _ = await clients.ours.fs.files.open(inode, Content.KEEP, Access.READ)
     assert await clients.ours.fs.files.read(again, 0, 10) == b"base"
     await clients.ours.close(fh)
     await clients.ours.close(again)
