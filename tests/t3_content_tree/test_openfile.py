@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.cacherig import Rig, cache_rig
 from support.memory_store import MemoryStore
 
-from ssecfs.cache.spans import BLOCK_SIZE
+from ssecfs.cache.spans import BLOCK_SIZE, blocks_of
 from ssecfs.content.openfile import OpenFile
 from ssecfs.content.readahead import ReadAhead
 from ssecfs.content.upload import upload
@@ -160,4 +160,40 @@ async def test_blocks_kept_of_a_patched_file_are_right_after_a_remount(store: Me
     async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
         wanted = NOISE[: LARGE - 100] + bytes(150) + b"end"
         assert await rig.cache.read(version, ByteRange(0, version.size)) == wanted
+        assert rig.cache.counts.broken == 0
+
+
+@pytest.mark.parametrize(
+    "extents",
+    [
+        pytest.param([(0, 100), (BLOCK_SIZE - 7, 20)], id="a new file with a hole"),
+        pytest.param([(5, 100), (2 * BLOCK_SIZE + 5, 7)], id="a new file that begins with one and has an empty block"),
+        pytest.param([(3 * BLOCK_SIZE + 50, 100)], id="nothing but a hole, and an end"),
+    ],
+)
+@pytest.mark.parametrize("size", [0, 2 * BLOCK_SIZE + 300])
+async def test_what_was_uploaded_is_in_the_cache_however_it_was_written(
+    store: MemoryStore, tmp_path: Path, extents: list[tuple[int, int]], size: int
+) -> None:
+    """As a database syncs its pages again and again, or a linker leaves gaps for what it aligns."""
+    model = bytearray(NOISE[:size])
+    base = await store.put(A, bytes(model), {}, Always()) if size else None
+    async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
+        copier = Copier(store, rig.cache.read)
+        file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
+        await file.read(0, size, ReadAhead())
+        store.operations.clear()
+        for number, (place, length) in enumerate(extents):
+            piece = NOISE[number : number + length]
+            await file.write(place, piece)
+            model.extend(bytes(max(0, place - len(model))))
+            model[place : place + length] = piece
+            if size or (place, length) == extents[-1]:
+                version = await save(rig, copier, file)
+        written = {block_no for place, length in extents for block_no in range(*blocks_of(ByteRange(place, place + length)))}
+        for block_no in written:
+            wanted = ByteRange(block_no * BLOCK_SIZE, min((block_no + 1) * BLOCK_SIZE, len(model)))
+            assert await rig.cache.read(version, wanted) == model[wanted.start : wanted.stop]
+        assert store.operations["get"] == 0
+        assert await file.read(0, len(model), ReadAhead()) == store.objects[A].body == model
         assert rig.cache.counts.broken == 0
