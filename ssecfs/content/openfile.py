@@ -298,7 +298,7 @@ class OpenFile:
         """Put clean and dirty parts together, with zeros between them."""
         pieces: list[bytes | bytearray] = []
         position = wanted.start
-        for start, piece in sorted([*clean, *self._dirty_parts(wanted)], key=itemgetter(0)):
+        for start, piece in sorted([*self._still_clean(clean), *self._dirty_parts(wanted)], key=itemgetter(0)):
             if position < start:
                 pieces.append(bytes(start - position))
             pieces.append(piece)
@@ -306,6 +306,12 @@ class OpenFile:
         if len(pieces) == 1 and isinstance(pieces[0], bytes) and position == wanted.stop:
             return pieces[0]
         return b"".join([*pieces, bytes(wanted.stop - position)])
+
+    def _still_clean(self, clean: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """Clean parts without what was written while they were fetched."""
+        for start, piece in clean:
+            for gap in self._dirty.gaps(start, start + len(piece)):
+                yield gap.start, piece if len(gap) == len(piece) else piece[gap.start - start : gap.stop - start]
 
     def _dirty_parts(self, wanted: ByteRange) -> Iterator[tuple[int, bytes | bytearray]]:
         """The dirty parts of a range, with their offsets; of a block, only as much as was ever written."""

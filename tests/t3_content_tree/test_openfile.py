@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cacherig import Rig, cache_rig
@@ -197,3 +199,25 @@ async def test_what_was_uploaded_is_in_the_cache_however_it_was_written(
         assert store.operations["get"] == 0
         assert await file.read(0, len(model), ReadAhead()) == store.objects[A].body == model
         assert rig.cache.counts.broken == 0
+
+
+async def test_read_that_waits_while_somebody_writes_gives_every_byte_once(store: MemoryStore, tmp_path: Path) -> None:
+    base = await store.put(A, NOISE[:LARGE], {}, Always())
+    gate = store.gates["get"] = trio.Event()
+    found = []
+    async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
+        file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
+
+        async def read() -> None:
+            found.append(await file.read(100, MIB, ReadAhead()))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked()
+            await file.write(50, b"x" * 100)
+            await file.write(5000, b"y" * 100)
+            gate.set()
+        file.discard()
+    wanted = bytearray(NOISE[:LARGE])
+    wanted[50:150], wanted[5000:5100] = b"x" * 100, b"y" * 100
+    assert found == [wanted[100 : 100 + MIB]]
