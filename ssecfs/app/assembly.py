@@ -20,6 +20,7 @@ import trio
 
 from ssecfs.app.config import AWS_ENDPOINT, DEFAULT_CACHE_BYTES, FREE_FLOOR_BYTES, Access, MountOptions
 from ssecfs.app.control import Answer, Handler, control_socket_path, prepare_folder, serve_control
+from ssecfs.app.process import collect_rarely
 from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.containers import Containers
 from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory, prepare_cache_base
@@ -95,6 +96,7 @@ def run_mount(options: MountOptions, keyring: Keyring, on_ready: Callable[[], No
 async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:
     prepare_cache_base(options.cache_dir)
     store = await _open_store(options, keyring)
+    collect_rarely()
     namespace = namespace_id(options.endpoint_url or AWS_ENDPOINT, options.bucket, options.prefix)
     with ExitStack() as end, ExitStack() as stack:
         directory = stack.enter_context(open_cache_directory(options.cache_dir, namespace, keyring))

@@ -165,21 +165,36 @@ class RetryingStore:
 
     async def _again(self, attempt: Callable[[], Awaitable[R]], size: int = 0) -> R:
         allowed_s = self._timeout_s + size / SLOWEST_BYTES_PER_S
-        retrying = AsyncRetrying(
-            sleep=trio.sleep,
-            stop=_stop_at(trio.current_time() + allowed_s),
-            wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
-            retry=retry_if_exception(_is_transient),
-            reraise=True,
-        )
+        deadline = trio.current_time() + allowed_s
+        first: StoreError | None = None
 
-        async def once() -> R:
+        async def after_first() -> R:
+            nonlocal first
+            if first is not None:
+                error, first = first, None
+                raise error
             return await attempt()
 
         with trio.move_on_after(allowed_s):
-            return await retrying(once)
+            try:
+                return await attempt()  # the machinery of retries costs more than all else here, and is hardly ever needed
+            except StoreError as error:
+                if not error.transient:
+                    raise
+                first = error
+            return await _retrying(deadline)(after_first)
         message = f"the server did not answer within {allowed_s:.0f} s; see whether it can be reached"
         raise StoreUnreachableError(message)
+
+
+def _retrying(deadline: float) -> AsyncRetrying:
+    return AsyncRetrying(
+        sleep=trio.sleep,
+        stop=_stop_at(deadline),
+        wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+        retry=retry_if_exception(_is_transient),
+        reraise=True,
+    )
 
 
 def _stop_at(deadline: float) -> Callable[[RetryCallState], bool]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from ssecfs.errors import AttributeTooBigError
@@ -64,6 +65,11 @@ _LONGEST_MODE: Final = stat.S_IFSOCK | 0o7777
 _LONGEST_TIME_NS: Final = -(1 << 63) * NS_PER_S
 
 
+NO_XATTRS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+NO_EXTRA: Final[Mapping[str, str]] = MappingProxyType({})
+"""For all who have none: there are very many of them in memory."""
+
+
 class SealState(Enum):
     """What the HMAC over the attributes says."""
 
@@ -94,9 +100,9 @@ class Attrs:
     ctime_ns: int
     sha256: str | None = None
     seal: SealState = SealState.MISSING
-    xattrs: Mapping[bytes, bytes] = field(default_factory=dict)
+    xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: NO_XATTRS)
     """Extended attributes, names with their namespace."""
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=lambda: NO_EXTRA)
     """Metadata of other tools, kept through our own copies."""
 
     @property
@@ -215,26 +221,26 @@ def parse_attrs(info: ObjectInfo, defaults: Defaults, seal_key: bytes) -> Attrs:
     metadata = info.metadata
     version = info.version
     is_marker = version.object_key.endswith("/") and version.size == 0
-    base = defaults.for_directory(version.modified_s) if is_marker else defaults.for_file(version.size, version.modified_s)
-    mtime_ns = _first(metadata, _MTIME_PARSERS, base.mtime_ns)
+    base_mode = defaults.dir_mode if is_marker else defaults.file_mode
+    mtime_ns = _first(metadata, _MTIME_PARSERS, version.modified_s * NS_PER_S)
     seal = _check_seal(metadata, version.object_key, seal_key)
-    xattrs = parse_xattrs(metadata.get(XATTR_NAME, ""))
+    xattrs = parse_xattrs(metadata[XATTR_NAME]) if XATTR_NAME in metadata else NO_XATTRS
     kept = _OWN_NAMES if xattrs is not None else _OWN_NAMES - {XATTR_NAME}
-    mode = _first(metadata, _mode_parsers(base.mode), base.mode)
+    mode = _first(metadata, _mode_parsers(base_mode), base_mode)
     if stat.S_ISDIR(mode) is not is_marker:
-        mode = stat.S_IFMT(base.mode) | stat.S_IMODE(mode)  # the object key decides, whatever the metadata say
+        mode = stat.S_IFMT(base_mode) | stat.S_IMODE(mode)  # the object key decides, whatever the metadata say
     return Attrs(
         mode=mode,
-        uid=_first(metadata, _UID_PARSERS, base.uid),
-        gid=_first(metadata, _GID_PARSERS, base.gid),
+        uid=_first(metadata, _UID_PARSERS, defaults.uid),
+        gid=_first(metadata, _GID_PARSERS, defaults.gid),
         size=0 if is_marker else version.size,
         mtime_ns=mtime_ns,
         atime_ns=_first(metadata, _ATIME_PARSERS, mtime_ns),
         ctime_ns=_first(metadata, _CTIME_PARSERS, mtime_ns),
         sha256=metadata.get(SHA256_NAME) if seal is SealState.GOOD else None,
         seal=seal,
-        xattrs=xattrs or {},
-        extra={name: value for name, value in metadata.items() if name not in kept},
+        xattrs=xattrs or NO_XATTRS,
+        extra={name: value for name, value in metadata.items() if name not in kept} or NO_EXTRA,
     )
 
 

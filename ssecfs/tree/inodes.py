@@ -9,7 +9,7 @@ at most one inode has a given parent and name; the root is always there. No meth
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, NewType
 
@@ -89,7 +89,14 @@ class Inode:
     seen_version: ObjectVersion | None = None
     read_ns: int = NEVER_NS
     unsure: frozenset[str] = frozenset()
-    lock: trio.Lock = field(default_factory=trio.Lock)
+    _lock: trio.Lock | None = None
+
+    @property
+    def lock(self) -> trio.Lock:
+        """See the attributes. Made when it is needed: few of very many inodes are ever changed."""
+        if self._lock is None:
+            self._lock = trio.Lock()
+        return self._lock
 
     @property
     def path(self) -> str:

@@ -35,6 +35,7 @@ ROOT_MARKER: Final = ".ssecfs/root/"
 FOLDER_SUFFIX: Final = "_$folder$"
 """Marker that Hadoop tools put beside a directory: ``dir_$folder$``."""
 
+_DOTS: Final = frozenset({b"", b".", b".."})
 _BESIDE: Final = b"%file"
 _QUOTED: Final = b"%="
 _SHORTENED: Final = re.compile(rb"%[0-9a-f]{32}%long\Z")
@@ -53,6 +54,8 @@ class Name(bytes):
         Raises:
             BadRequestError: it is a shortened name that does not come from a listing.
         """
+        if self.isascii() and self.find(b"%") < 0:
+            return self.decode()  # nearly all of them
         plain = self.removesuffix(_BESIDE) if self.is_beside else bytes(self)
         if _SHORTENED.search(plain):
             message = "this name stands for one that is too long to be shown, and for none that is there"
@@ -100,6 +103,8 @@ class _ShortenedName(Name):
 def show(component: str) -> Name:
     """The name under which a component of an object key is shown."""
     plain = component.encode()
+    if b"%" not in plain and b"\0" not in plain and plain not in _DOTS and len(plain) <= MAX_NAME_BYTES:
+        return Name(plain)  # nearly all of them
     innermost = _innermost(plain)
     shown = plain
     if plain != innermost and _is_alien(innermost):
@@ -152,12 +157,12 @@ def _shorten(shown: bytes, component: str) -> Name:
 
 def _is_beside(name: bytes) -> bool:
     stem = name.removesuffix(_BESIDE)
-    return stem != name and stem not in {b"", b".", b".."} and not _is_beside(stem)
+    return stem != name and stem not in _DOTS and not _is_beside(stem)
 
 
 def _is_unshowable(component: bytes) -> bool:
     """Tell whether a component has to be quoted: the kernel cannot show it, or it looks like another one's name."""
-    if component in {b"", b".", b".."} or b"\0" in component:
+    if component in _DOTS or b"\0" in component:
         return _is_utf8(component)
     return (_is_beside(component) or _SHORTENED.search(component) is not None) and _is_utf8(component)
 
