@@ -37,6 +37,9 @@ MAX_KEPT_BLOCKS: Final = 64
 class OpenFile:
     """Content of one file.
 
+    Attributes:
+        writers: handles that may still write, each of which saves what is unsaved when it is closed.
+
     Owns: size, dirty extents, base version, spool content. Invariants: dirty extents lie within [0, size);
     base_limit <= base.size, and is 0 without a base; a clean file has the base's size.
     Lifetime: from the first handle (or change) until nobody holds it and it is saved.
@@ -56,6 +59,7 @@ class OpenFile:
         self._saved_changes = 0
         self._shape = 0
         self._losses = 0
+        self.writers = 0
         self._still: trio.Event | None = None
 
     @property

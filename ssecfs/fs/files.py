@@ -203,8 +203,10 @@ class Files:
     def release(self, fh: int) -> None:
         """Drop a handle; what flush did not save follows in a moment (it could not, or only attributes changed)."""
         handle = self._handles.pop(fh)
-        if handle.access is Access.WRITE and (handle.open_file.is_dirty or handle.inode.saved is Saved.NO):
-            self._saver.save_soon(handle.inode)
+        if handle.access is Access.WRITE:
+            handle.open_file.writers -= 1
+            if handle.open_file.is_dirty or handle.inode.saved is Saved.NO:
+                self._saver.save_soon(handle.inode)
         self._open_files.release(handle.inode.ino)
         self._inodes.unpin(handle.inode)
 
@@ -225,6 +227,8 @@ class Files:
         is_behind = inode.linkage is Linkage.LINKED and not open_file.is_dirty and open_file.base != inode.version
         if is_behind and inode.version is not None:
             open_file.rebase(inode.version)
+        if access is Access.WRITE:
+            open_file.writers += 1
         self._inodes.pin(inode)
         fh = self._next_fh
         self._next_fh += 1

@@ -314,9 +314,9 @@ class Saver:
             self._tables.inodes.unpin(inode)
 
     def _is_being_written(self, inode: Inode) -> bool:
-        """Tell whether a file has unsaved content and is open."""
+        """Tell whether a file has unsaved content and is open for writing."""
         open_file = self._tables.open_files.peek(inode.ino)
-        return open_file is not None and open_file.is_dirty and self.has_other_users(inode)
+        return open_file is not None and open_file.is_dirty and open_file.writers > 0
 
     def _is_unsaved(self, inode: Inode) -> bool:
         if inode.linkage is Linkage.UNLINKED:

@@ -46,6 +46,7 @@ def test_parts_of_any_file_cover_it_and_keep_the_limits(file: tuple[int, list[By
     check(plan_parts(size, clean), size, clean, 5 * MIB, 5 * GIB)
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 5 * TIB), st.integers(0, 5 * TIB), st.integers(1, 40 * GIB))
 def test_parts_of_huge_files_are_at_most_ten_thousand(size: int, start: int, length: int) -> None:
     start = min(start, size)

@@ -268,6 +268,22 @@ async def test_file_read_while_it_changes_is_never_a_mix_and_the_next_open_sees_
         assert await ours.read("file") == b"theirs"
 
 
+async def test_content_that_could_not_be_saved_is_tried_again_whoever_reads_it(
+    clients: Clients, autojump_clock: trio.testing.MockClock
+) -> None:
+    writer = await clients.ours.open("file", os.O_CREAT | os.O_WRONLY)
+    await clients.ours.fs.files.write(writer, 0, b"content")
+    reader = await clients.ours.open("file", os.O_RDONLY)
+    clients.store.fail_next("put", *[StoreUnreachableError("gone")] * 5)
+    with pytest.raises(StoreUnreachableError):
+        await clients.ours.close(writer)
+    await trio.sleep(5)
+    await clients.ours.close(reader)
+    assert await clients.ours.read("file") == b"content"
+    await trio.sleep(100)
+    assert (clients.store.objects[ObjectKey("file")].body, clients.ours.saver.waiting) == (b"content", 0)
+
+
 async def test_upload_whose_answer_was_lost_is_no_conflict(clients: Clients) -> None:
     """The server took it, we were told that it cannot be reached: later we find our own object there."""
     await write_all(clients.ours, "file", b"base")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.mounts import mounting
+from support.mounts import mounting, ssecfs
 from support.s3server import S3Server, s3_server
 
 from ssecfs.sizes import MIB
@@ -22,20 +22,24 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield running
 
 
-@pytest.fixture
-def source(request: pytest.FixtureRequest) -> str:
-    """A part of the bucket of this test's own."""
-    return f"bucket/{request.node.name.partition('[')[0]}"
-
-
-@pytest.fixture
-def mounts(server: S3Server, tmp_path: Path, keyfile: Path, source: str) -> Iterator[tuple[Path, Path]]:
+@pytest.fixture(scope="module")
+def pair(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     """Ours, which trusts names and attributes for long, and theirs, which trusts nothing; with caches of their own."""
+    place = tmp_path_factory.mktemp("pair")
+    assert ssecfs("keygen", place / "keyfile").returncode == 0
     with (
-        mounting(server, tmp_path / "ours", keyfile, "--ttl", "1000", source=source) as ours,
-        mounting(server, tmp_path / "theirs", keyfile, "--ttl", "0", source=source) as theirs,
+        mounting(server, place / "ours", place / "keyfile", "--ttl", "1000", source="bucket/pair") as ours,
+        mounting(server, place / "theirs", place / "keyfile", "--ttl", "0", source="bucket/pair") as theirs,
     ):
         yield ours.path, theirs.path
+
+
+@pytest.fixture
+def mounts(pair: tuple[Path, Path], request: pytest.FixtureRequest) -> tuple[Path, Path]:
+    """A folder of this test's own, on both mounts."""
+    name = request.node.name.partition("[")[0]
+    (pair[0] / name).mkdir()
+    return pair[0] / name, pair[1] / name
 
 
 def refused(attempt: Callable[[], object]) -> None:
@@ -44,11 +48,11 @@ def refused(attempt: Callable[[], object]) -> None:
     assert caught.value.errno == errno.ESTALE
 
 
-def test_what_one_mount_closes_the_other_reads_at_once(server: S3Server, tmp_path: Path, keyfile: Path, source: str) -> None:
+def test_what_one_mount_closes_the_other_reads_at_once(server: S3Server, tmp_path: Path, keyfile: Path) -> None:
     """Without any trust the very next open sees it, longer or shorter, and no page of the old content."""
     with (
-        mounting(server, tmp_path / "one", keyfile, "--ttl", "0", source=source) as one,
-        mounting(server, tmp_path / "other", keyfile, "--ttl", "0", source=source) as other,
+        mounting(server, tmp_path / "one", keyfile, "--ttl", "0", source="bucket/at-once") as one,
+        mounting(server, tmp_path / "other", keyfile, "--ttl", "0", source="bucket/at-once") as other,
     ):
         for number, size in enumerate((10, 3 * MIB, 5, 200_000, 0, 7)):
             content = random.Random(number).randbytes(size)
