@@ -50,4 +50,4 @@ class NewNames:
         component = name.component
         if not component or component.endswith(FOLDER_SUFFIX):
             return False  # such an object, when empty, is a directory's marker
-        return not name.is_beside or await self._nodes.find(parent, name.directory) is not None
+        return not name.is_beside or await self._nodes.find(parent, name.plain) is not None

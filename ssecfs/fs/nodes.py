@@ -4,7 +4,7 @@ Imported by the rest of ``fs`` and by ``fuse``. Close-to-open: what is older tha
 is trusted; what we changed and have not saved is ours and is not checked.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -13,7 +13,7 @@ from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import NoEntryError, ObjectMissingError, StaleError
 from ssecfs.fs.sights import MovedError, Sight, is_current, is_same_version, require_path
 from ssecfs.s3.types import ObjectKey
-from ssecfs.tree.asking import Presence
+from ssecfs.tree.asking import Finding, Presence
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs
 from ssecfs.tree.directory import Directories
@@ -104,6 +104,9 @@ class Nodes:
         if live is not None and self.is_trusted(live):
             return live
         require_path(parent, path)
+        if finding.entry is None and live is not None and live.name.is_beside:
+            finding = await self._find_without_directory(parent, live)
+            require_path(parent, path)
         if finding.entry is None:
             if live is not None:
                 self._note_gone(live)
@@ -111,6 +114,13 @@ class Nodes:
         inode = await self._complete(parent, finding.entry, finding.as_of)
         self._directories.note_answered(parent)
         return inode
+
+    async def _find_without_directory(self, parent: Inode, file: Inode) -> Finding:
+        """Find a file that stood beside a directory, which is gone: as long as somebody holds it, it keeps its name."""
+        finding = await self._directories.find(parent, file.name.plain, EntryKind.OBJECT)
+        if finding.entry is None or finding.entry.version is None:
+            return Finding(None, finding.as_of)
+        return Finding(replace(finding.entry, name=file.name), finding.as_of)
 
     async def refresh(self, inode: Inode) -> None:
         """Look at a file's object again, because it is not the version that we took it for.

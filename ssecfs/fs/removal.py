@@ -4,19 +4,14 @@ Imported by ``fuse`` and ``fs.renames``. Who has a removed file open keeps its c
 deleted.
 """
 
-import logging
-from typing import Final
-
-from ssecfs.errors import IsADirError, NoEntryError, NotEmptyError, StoreError
+from ssecfs.errors import IsADirError, NoEntryError, NotEmptyError
 from ssecfs.fs.files import Clock
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import ObjectKey
-from ssecfs.tree.inodes import Inode, Linkage, Saved
-
-LOGGER: Final = logging.getLogger(__name__)
+from ssecfs.s3.types import ObjectKey, ObjectVersion
+from ssecfs.tree.inodes import Inode, Linkage
 
 
 class Removal:
@@ -45,9 +40,8 @@ class Removal:
             require_linked(inode)
             await self.detach_content(inode)
             if inode.version is not None:
-                await self._store.delete(inode.version.object_key)
+                await self.delete(inode.version, parent_of(inode), is_last=await self.is_last(inode))
             self.note_gone(inode)
-            await self.keep_directory(parent_of(inode))
 
     async def rmdir(self, inode: Inode) -> None:
         """Remove an empty directory.
@@ -60,11 +54,13 @@ class Removal:
         inode.require_directory()
         async with self._gate.changing(inode), inode.lock:
             require_linked(inode)
-            for marker_key in await self.require_empty(inode):
+            markers = await self.require_empty(inode)
+            if await self.is_last(inode):
+                await self._saver.save_marker(parent_of(inode))
+            for marker_key in markers:
                 await self._store.delete(marker_key)
             self._tables.book.forget(self._tables.namespace.marker_key(inode.path))
             self.note_gone(inode)
-            await self.keep_directory(parent_of(inode))
 
     async def require_empty(self, directory: Inode) -> list[ObjectKey]:
         """Insist on a directory without entries, here and on the server; gives its markers.
@@ -85,17 +81,28 @@ class Removal:
         if open_file is not None and inode.version is not None and self._saver.has_other_users(inode):
             await open_file.detach()
 
-    async def keep_directory(self, directory: Inode) -> None:
-        """Let a directory stay that lost its last entry: without a marker it would be gone from the server, so it gets one."""
-        if directory.parent is None or directory.version is not None or directory.saved is Saved.NO:
-            return
-        try:
-            presence = await self._tables.directories.look(directory.path)
-        except StoreError as error:
-            LOGGER.warning("directory %d may be gone from the server with its last entry: %s", directory.ino, error)
-            return
-        if not presence.is_there and not self._tables.directories.old_markers(directory):
-            self._saver.note_changed(directory, directory.attrs)
+    async def is_last(self, inode: Inode) -> bool:
+        """Tell whether the server would forget the directory of an inode with its object: no marker, nothing else in it.
+
+        Raises:
+            StoreError: the endpoint could not tell.
+        """
+        directory = parent_of(inode)
+        if directory.parent is None or directory.version is not None:
+            return False
+        return await self._tables.directories.shows_only(directory, inode.name)
+
+    async def delete(self, version: ObjectVersion, directory: Inode, *, is_last: bool) -> None:
+        """Delete a file's object; the directory whose last one it is gets a marker first.
+
+        Raises:
+            StoreError: the endpoint refused or could not be reached.
+        """
+        if is_last:
+            await self._saver.save_marker(directory, version)
+            if version.object_key == self._tables.namespace.marker_key(directory.path):
+                return  # the marker took its place
+        await self._store.delete(version.object_key)
 
     def note_gone(self, inode: Inode) -> None:
         """The name and the object are no more; who holds the inode keeps it. Atomic."""

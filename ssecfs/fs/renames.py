@@ -163,16 +163,17 @@ class Renames:
     async def _move_file(self, inode: Inode, target: Target) -> None:
         """Bring a file's object to its new name and delete the old one; both inodes are locked."""
         source = inode.version
-        old_parent = parent_of(inode)
         target_key = self._tables.namespace.file_key(target.file_path)
         if target.inode is not None:
             await self._removal.detach_content(target.inode)
-        open_file = self._tables.open_files.peek(inode.ino)
         if source is None:
             # Not on the server yet: what is there under the new name will be replaced by the first upload.
             self._switch_file(inode, target)
             inode.version = target.inode.version if target.inode is not None else None
             return
+        old_parent = parent_of(inode)
+        is_last = target.parent is not old_parent and await self._removal.is_last(inode)
+        open_file = self._tables.open_files.peek(inode.ino)
         if open_file is not None and open_file.is_dirty:
             await self._saver.upload_as(inode, open_file, target_key, self._condition_for(target))
             self._switch_file(inode, target)
@@ -182,8 +183,7 @@ class Renames:
             may_delete = True
         self._tables.book.forget(source.object_key)
         if may_delete:
-            await self._store.delete(source.object_key)
-        await self._removal.keep_directory(old_parent)
+            await self._removal.delete(source, old_parent, is_last=is_last)
 
     async def _copy_file(self, inode: Inode, target: Target, target_key: ObjectKey) -> ObjectVersion:
         """Copy a clean file as it is now on the server, and switch.
@@ -250,6 +250,8 @@ class Renames:
                 message = f"the new name of directory {directory.ino} is that of a file"
                 raise NotADirError(message)
             await self._removal.require_empty(target.inode)
+        old_parent = parent_of(directory)
+        is_last = target.parent is not old_parent and await self._removal.is_last(directory)
         namespace = self._tables.namespace
         move = TreeMove(namespace.marker_key(directory.path), namespace.marker_key(target.directory_path))
         try:
@@ -260,12 +262,12 @@ class Renames:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + TAKE_BACK_DEADLINE_S):
                 await self._take_back(move)
             raise
-        old_parent = parent_of(directory)
         replaced = [directory] if target.inode is None else [directory, target.inode]
         old_markers = [marker_key for inode in replaced for marker_key in self._tables.directories.old_markers(inode)]
         self._switch_directory(directory, target, move, marker)
+        if is_last:
+            await self._saver.save_marker(old_parent)
         await self._delete_sources(move, old_markers)
-        await self._removal.keep_directory(old_parent)
 
     def _held_below(self, directory: Inode) -> list[ObjectVersion]:
         """The versions, at any depth in a directory, that inodes refer to."""

@@ -238,7 +238,7 @@ class Saver:
         inode.take_reads()
         attrs = inode.attrs
         if attrs.is_dir:
-            await self._save_marker(inode, attrs)
+            await self.save_marker(inode)
             return
         object_key = self._tables.namespace.file_key(inode.path)
         metadata = Sealing(inode, object_key, self._seal_key)(attrs.sha256)
@@ -258,8 +258,9 @@ class Saver:
             self.note_stored(inode, version, attrs)
             return
 
-    async def _save_marker(self, inode: Inode, attrs: Attrs) -> None:
-        """Store a directory's marker; one that has a body is somebody's file and stays."""
+    async def save_marker(self, inode: Inode, goes: ObjectVersion | None = None) -> None:
+        """Store a directory's marker with its attributes; one that has a body is a file, and stays unless it is what goes."""
+        attrs = inode.attrs
         marker_key = self._tables.namespace.marker_key(inode.path)
         metadata = self.metadata_for(attrs, marker_key)
         try:
@@ -267,7 +268,7 @@ class Saver:
             version = await self._store.put(marker_key, b"", metadata, condition)
         except ObjectExistsError:
             there = (await self._store.head(marker_key)).version
-            if there.size:
+            if there.size and not (goes is not None and there.is_same(goes)):
                 LOGGER.warning("directory %d keeps its attributes only here: its marker is a file with content", inode.ino)
                 inode.saved = Saved.YES
                 return

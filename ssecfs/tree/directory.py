@@ -109,6 +109,16 @@ class Directories:
             await self.extend(path, listing, max_keys)
         return _presence(listing)
 
+    async def shows_only(self, inode: Inode, name: Name) -> bool:
+        """Tell whether a directory would be gone from the server without a name: it has no marker and nothing else.
+
+        Raises:
+            StoreError: the endpoint could not tell.
+        """
+        await self.look(inode.path)
+        listing = self._kept.get(inode.path)
+        return listing is not None and listing.shows_only(name)
+
     def look_soon(self, inode: Inode, name: Name, entries: Iterable[Entry]) -> None:
         """Begin to look at directories in a directory, after name, of which there is no trusted listing; does not wait."""
         parent_path = inode.path

@@ -197,15 +197,17 @@ class Listing:
 
     def note(self, name: Name, entry: Entry | None) -> None:
         """Apply a change of ours; None: the name is removed."""
+        if name.is_beside and not name.is_shortened and not self._has_directory(name.component):
+            name = name.plain  # it had that name when there was a directory
         if entry is None:
             self._remove(name)
             return
         if name not in self._entries:
             self.added[name] = None
         if entry.version is not None:
-            self._put(entry.name, _pack(entry.version, self.prefix, entry.name.component))
+            self._put(name, _pack(entry.version, self.prefix, name.component))
         elif self._entries.get(name) != _OLD_DIRECTORY:
-            self._put(entry.name, _OLD_DIRECTORY if entry.has_old_marker else _DIRECTORY)
+            self._put(name, _OLD_DIRECTORY if entry.has_old_marker else _DIRECTORY)
 
     def look_ahead(self, name: Name, now: float, horizon_s: float) -> list[Entry]:
         """Take note that name was looked up; the entries that are likely next and were not given before.
@@ -233,11 +235,16 @@ class Listing:
         place = bisect_right(self._order, name) - 2
         return self._order[place] if place >= 0 else None
 
+    def shows_only(self, name: Name) -> bool:
+        """Tell whether a name is all that there is: without it the directory would not be there."""
+        return self.is_complete and self.marker is None and self._shown == 1 and self.get(name) is not None
+
+    def _has_directory(self, component: str) -> bool:
+        packed = self._entries.get(show(component))
+        return component == self.hidden or (packed is not None and _is_directory(packed))
+
     def _take_object(self, component: str, packed: bytes, names: list[Name]) -> None:
-        name = show(component)
-        known = self._entries.get(name)
-        is_beside = component == self.hidden or (known is not None and _is_directory(known))
-        self._take(show_beside(component) if is_beside else name, packed, names)
+        self._take(show_beside(component) if self._has_directory(component) else show(component), packed, names)
 
     def _take_directory(self, component: str, packed: bytes, names: list[Name]) -> None:
         if component == self.hidden:

@@ -75,9 +75,9 @@ class Name(bytes):
         return _is_beside(self)
 
     @property
-    def directory(self) -> "Name":
-        """The name of the directory that a file stands beside."""
-        return Name(self.removesuffix(_BESIDE))
+    def plain(self) -> "Name":
+        """The name without regard to a directory that has it, too: that of the directory."""
+        return show(self.component)
 
     @property
     def is_shortened(self) -> bool:

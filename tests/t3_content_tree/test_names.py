@@ -92,7 +92,7 @@ def test_component_over_255_bytes_is_shown_shortened() -> None:
 
 def test_file_beside_a_directory_has_a_tag() -> None:
     assert show_beside("a") == b"a%file"
-    assert show_beside("a").directory == b"a"
+    assert show_beside("a").plain == b"a"
     assert len(show_beside("x" * 253)) <= 255
 
 

@@ -38,6 +38,23 @@ def folder(shared_mount: Mounting, request: pytest.FixtureRequest) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def doubting_mount(tmp_path_factory: pytest.TempPathFactory, counting_server: S3Server) -> Iterator[Mounting]:
+    """One mount for the tests of a file that believes nothing without asking: it sees at once what others store."""
+    place = tmp_path_factory.mktemp("doubting")
+    assert ssecfs("keygen", place / "keyfile").returncode == 0
+    with mounting(counting_server, place, place / "keyfile", "--ttl", "0", source="bucket/doubting") as mounted:
+        yield mounted
+
+
+@pytest.fixture
+def doubted(doubting_mount: Mounting, request: pytest.FixtureRequest) -> Path:
+    """A directory of this test's own in the doubting mount."""
+    path = doubting_mount.path / f"{next(NUMBERS)}-{re.sub(r'[^A-Za-z0-9]+', '-', request.node.name)}"
+    path.mkdir()
+    return path
+
+
 @pytest.fixture
 def own_mount(counting_server: S3Server, tmp_path: Path, keyfile: Path, request: pytest.FixtureRequest) -> Iterator[Mounting]:
     """A mount of this test's own, which it may mount again."""
