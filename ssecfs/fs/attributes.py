@@ -99,12 +99,13 @@ class Attributes:
         """Apply a change and give the new attributes.
 
         Raises:
+            AccessDeniedError: the object does not open with our customer keys.
             IsADirError: a size for a directory.
             NoEntryError: the file is gone.
             NotPermittedError: an owner that the mount does not allow.
             AttributeTooBigError: the object's metadata cannot hold our attributes beside those of other tools.
         """
-        await self._nodes.getattr(inode)
+        await self._nodes.require_open(inode)
         if change.size is not None:
             await self._resize(inode, change.size, is_by_handle=change.is_by_handle)
         change = replace(self._overrides.accept(change, inode.attrs), size=None, is_by_handle=False)

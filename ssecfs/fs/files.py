@@ -139,10 +139,11 @@ class Files:
             The handle, and whether pages that the kernel holds are still true.
 
         Raises:
+            AccessDeniedError: the object does not open with our customer keys.
             IsADirError: it is a directory.
             StaleError: it is gone from the server, or something else has its name.
         """
-        if (await self._nodes.getattr(inode)).is_dir:
+        if (await self._nodes.require_open(inode)).is_dir:
             message = f"inode {inode.ino} is a directory"
             raise IsADirError(message)
         fh = self._open(inode, Access.WRITE if content is Content.EMPTY else access, reads)

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from ssecfs.content.openfiles import OpenFiles
-from ssecfs.errors import NoEntryError, ObjectMissingError, StaleError
+from ssecfs.errors import AccessDeniedError, NoEntryError, ObjectMissingError, StaleError
 from ssecfs.fs.sights import MovedError, Sight, is_current, is_same_version, require_path
 from ssecfs.s3.types import ObjectKey
 from ssecfs.tree.asking import Finding, Presence
@@ -158,6 +158,18 @@ class Nodes:
             await self._check(inode)
         return inode.attrs
 
+    async def require_open(self, inode: Inode) -> Attrs:
+        """As getattr, for who wants more than to look.
+
+        Raises:
+            AccessDeniedError: the object does not open with our customer keys.
+        """
+        attrs = await self.getattr(inode)
+        if inode.knowledge is Knowledge.FULL or inode.parent is None or self.is_trusted(inode):
+            return attrs
+        await self._book.load(self._key_of(inode.parent, inode.name, attrs))
+        return await self.getattr(inode)
+
     def doubt(self, inode: Inode) -> None:
         """Something showed that the server has another version: believe nothing of the inode before the next look."""
         inode.checked_at = NEVER
@@ -245,6 +257,14 @@ class Nodes:
         if live is not None and is_current(live, entry):
             self._confirm(live, entry, as_of)
             return live
+        try:
+            return await self._learn(parent, entry, as_of)
+        except AccessDeniedError:
+            # Under another customer key, perhaps: it is there, whoever may open it.
+            attrs = self._book.locked_attrs(entry.version)
+            return self._place(parent, entry, Sight(attrs, entry.version, as_of, Knowledge.LISTED))
+
+    async def _learn(self, parent: Inode, entry: Entry, as_of: float) -> Inode | None:
         if entry.version is None:
             return await self._complete_directory(parent, entry)
         attrs = self._book.known(entry.version)
@@ -328,7 +348,7 @@ class Nodes:
             live.attrs, live.version = sight.attrs, sight.version
         elif sight.knowledge is Knowledge.LISTED and live.knowledge is Knowledge.FULL:
             return live
-        elif sight.knowledge is Knowledge.FULL and live.knowledge is Knowledge.LISTED:
+        elif live.knowledge is Knowledge.LISTED:
             live.attrs = sight.attrs
         live.knowledge = sight.knowledge
         live.checked_at = sight.as_of

@@ -49,7 +49,7 @@ class Xattrs:
             UnsupportedError: a namespace that is not kept.
         """
         _require_user(name)
-        attrs = await self._nodes.getattr(inode)
+        attrs = await self._nodes.require_open(inode)
         value = await self._tell(inode, name) if name.startswith(OWN) else attrs.xattrs.get(name)
         if value is None:
             raise _missing(inode)
@@ -57,7 +57,7 @@ class Xattrs:
 
     async def names(self, inode: Inode) -> list[bytes]:
         """The names of the attributes that somebody set."""
-        attrs = await self._nodes.getattr(inode)
+        attrs = await self._nodes.require_open(inode)
         return [name for name in attrs.xattrs if name.startswith(USER) and not name.startswith(OWN)]
 
     async def set(self, inode: Inode, name: bytes, value: bytes) -> None:
@@ -69,7 +69,7 @@ class Xattrs:
             UnsupportedError: a namespace that is not kept.
         """
         _require_writable(name)
-        attrs = await self._nodes.getattr(inode)
+        attrs = await self._nodes.require_open(inode)
         after = attrs.with_xattrs({**attrs.xattrs, name: value})
         require_room(after)
         self._saver.note_changed(inode, replace(after, ctime_ns=self._now_ns()))
@@ -82,7 +82,7 @@ class Xattrs:
             NotPermittedError, UnsupportedError: as set.
         """
         _require_writable(name)
-        attrs = await self._nodes.getattr(inode)
+        attrs = await self._nodes.require_open(inode)
         if name not in attrs.xattrs:
             raise _missing(inode)
         rest = {other: value for other, value in attrs.xattrs.items() if other != name}

@@ -7,9 +7,10 @@ Attributes belong to a version: as long as listings show that version, no HEAD i
 """
 
 import logging
+import stat
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import trio
@@ -168,6 +169,10 @@ class AttrBook:
     def file_defaults(self, version: ObjectVersion) -> Attrs:
         """The attributes of a file of which only the listing is known."""
         return self._defaults.for_file(version.size, version.modified_s)
+
+    def locked_attrs(self, version: ObjectVersion | None) -> Attrs:
+        """The attributes of a file that our customer keys do not open, or of a directory whose marker they do not (None)."""
+        return self._no_marker if version is None else replace(self.file_defaults(version), mode=stat.S_IFREG)
 
     def _as_marker(self, known: Known) -> Known:
         if known.version is None or known.version.size == 0:
