@@ -47,6 +47,7 @@ from ssecfs.fuse.session import forget_attributes, mounted
 from ssecfs.fuse.xattrs import XattrOperations
 from ssecfs.keyring.derive import derive_subkey
 from ssecfs.keyring.keyring import Keyring
+from ssecfs.room import Room
 from ssecfs.s3.client import BotoStore
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.endpoint import S3Options, make_client
@@ -144,6 +145,14 @@ class Disk:
     index: Index
 
 
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where the filesystem's objects are."""
+
+    store: ObjectStore
+    copier: Copier
+
+
 async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore, disk: Disk, nursery: trio.Nursery) -> Mount:
     cache, spool = _make_cache(options, store, disk, nursery)
     seal_key = derive_subkey(keyring.first, "attributes")
@@ -166,12 +175,13 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
         cache=cache,
         namespace=namespace,
     )
-    copier = Copier(store, cache.read)
+    copier = Copier(store, cache.read, Room(options.memory_bytes // 4))
     gate = Gate()
-    conflicts = make_conflicts(tables, store, seal_key, Origin(os.uname().nodename, time.time_ns), forget_attributes)
+    backend, origin = Backend(store, copier), Origin(os.uname().nodename, time.time_ns)
+    conflicts = make_conflicts(tables, backend, seal_key, origin, forget_attributes)
     saver = Saver(tables=tables, store=store, copier=copier, conflicts=conflicts, gate=gate, seal_key=seal_key, nursery=nursery)
     filesystem = make_filesystem(
-        Backend(store, copier),
+        backend,
         tables,
         saver,
         gate,
@@ -206,10 +216,11 @@ def _make_cache(options: MountOptions, store: ObjectStore, disk: Disk, nursery: 
     return cache, spool
 
 
-def make_conflicts(tables: Tables, store: ObjectStore, seal_key: bytes, origin: Origin, forget: ForgetAttributes) -> Conflicts:
+def make_conflicts(tables: Tables, backend: Backend, seal_key: bytes, origin: Origin, forget: ForgetAttributes) -> Conflicts:
     """What settles lost races, over the tables."""
     return Conflicts(
-        store=store,
+        store=backend.store,
+        copier=backend.copier,
         inodes=tables.inodes,
         directories=tables.directories,
         book=tables.book,
@@ -218,14 +229,6 @@ def make_conflicts(tables: Tables, store: ObjectStore, seal_key: bytes, origin: 
         origin=origin,
         forget_attributes=forget,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Where the filesystem's objects are."""
-
-    store: ObjectStore
-    copier: Copier
 
 
 def make_filesystem(

@@ -21,6 +21,7 @@ from ssecfs.content.openfile import OpenFile
 from ssecfs.content.upload import send_all
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError
 from ssecfs.fs.sealing import Sealing
+from ssecfs.s3.copying import Copier
 from ssecfs.s3.multipart import Reader
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import MAX_OBJECT_KEY_BYTES, IfAbsent, ObjectInfo, ObjectKey, ObjectVersion
@@ -75,6 +76,7 @@ class Conflicts:
         self,
         *,
         store: ObjectStore,
+        copier: Copier,
         inodes: InodeTable,
         directories: Directories,
         book: AttrBook,
@@ -85,6 +87,7 @@ class Conflicts:
     ) -> None:
         """Take the collaborators."""
         self._store = store
+        self._copier = copier
         self._inodes = inodes
         self._directories = directories
         self._book = book
@@ -154,7 +157,7 @@ class Conflicts:
             object_key = self._namespace.file_key(join_path(parent.path, name))
             sealing = Sealing(inode, object_key, self._seal_key)
             try:
-                version = await send_all(self._store, open_file, read, object_key, metadata_for=sealing, condition=IfAbsent())
+                version = await send_all(self._copier, open_file, read, object_key, sealing, IfAbsent())
             except ObjectExistsError:
                 number += 1
                 ending = f"{suffix}-{number}"

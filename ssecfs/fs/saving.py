@@ -192,7 +192,7 @@ class Saver:
         async with open_file.held_still():
             inode.take_reads()
             sealing = Sealing(inode, object_key, self._seal_key)
-            version = await upload(self._store, self._copier, open_file, object_key, metadata_for=sealing, condition=condition)
+            version = await upload(self._copier, open_file, object_key, sealing, condition)
             self._note_uploaded(inode, open_file, version, sealing)
 
     async def _upload(self, inode: Inode, open_file: OpenFile) -> None:
@@ -204,9 +204,7 @@ class Saver:
             while True:
                 condition = self._condition_for(inode)
                 try:
-                    version = await upload(
-                        self._store, self._copier, open_file, object_key, metadata_for=sealing, condition=condition
-                    )
+                    version = await upload(self._copier, open_file, object_key, sealing, condition)
                 except (ObjectExistsError, ObjectChangedError):
                     arrived = await self._conflicts.settle(inode, object_key, open_file)
                     version = arrived.version

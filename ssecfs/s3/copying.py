@@ -1,4 +1,4 @@
-"""New objects from the bytes of stored ones: on the server where it can, through this machine where it cannot.
+"""New objects: from bytes that are sent, and from stored objects, on the server where it can, through here where it cannot.
 
 Imported by ``content.upload`` and ``fs``. Large objects are copied in parts. Servers that refuse to copy SSE-C objects (Ceph
 16, Hetzner) are asked once.
@@ -10,7 +10,8 @@ from enum import Enum
 from typing import Final
 
 from ssecfs.errors import StoreUnsupportedError
-from ssecfs.s3.multipart import SINGLE_PUT_BYTES, Reader, run_parts, upload_parts
+from ssecfs.room import Room
+from ssecfs.s3.multipart import SINGLE_PUT_BYTES, Reader, run_parts, send_part, upload_parts
 from ssecfs.s3.partplan import Origin, Part, plan_parts
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ByteRange, ObjectKey, ObjectVersion, PartReceipt, PutCondition, Upload
@@ -21,6 +22,12 @@ COPY_BYTES: Final = 1 * GIB
 
 VersionReader = Callable[[ObjectVersion, ByteRange], Awaitable[bytes]]
 """Gives the bytes of a range of a version, from the local cache where they are there."""
+
+
+BodyMetadata = Callable[[bytes | None], Mapping[str, str]]
+"""Gives the metadata of an object; it gets the body if that is sent with one request."""
+
+Attempt = Callable[[], Awaitable[ObjectVersion]]
 
 
 class _Ability(Enum):
@@ -46,16 +53,33 @@ class Patch:
 
 
 class Copier:
-    """Copies objects.
+    """Makes objects.
 
-    Owns: whether the server refused to copy. Lifetime: the mount's.
+    Owns: whether the server refused to copy; through room, the bytes of all uploads that are in memory. Lifetime: the mount's.
     """
 
-    def __init__(self, store: ObjectStore, read: VersionReader) -> None:
-        """Take the store, and what reads a version where the server does not copy."""
+    def __init__(self, store: ObjectStore, read: VersionReader, room: Room) -> None:
+        """Take the store, what reads a version where the server does not copy, and the memory for what is sent."""
         self._store = store
         self._read = read
+        self._room = room
         self._ability = _Ability.UNKNOWN
+
+    async def send(
+        self, size: int, read: Reader, target: ObjectKey, metadata_for: BodyMetadata, condition: PutCondition
+    ) -> ObjectVersion:
+        """Store content that is read here, with one request or in parts.
+
+        Raises:
+            ObjectExistsError, ObjectChangedError: the condition fails.
+            StoreError: the endpoint refused or could not be reached.
+        """
+        if size > SINGLE_PUT_BYTES:
+            metadata = metadata_for(None)
+            return await upload_parts(self._store, target, size, read, metadata=metadata, condition=condition, room=self._room)
+        async with self._room.taken(size):
+            body = await read(ByteRange(0, size))
+            return await self._store.put(target, body, metadata_for(body), condition)
 
     async def copy(
         self, source: ObjectVersion, target: ObjectKey, metadata: Mapping[str, str], condition: PutCondition
@@ -69,17 +93,17 @@ class Copier:
         async def read(byte_range: ByteRange) -> bytes:
             return await self._read(source, byte_range)
 
-        if source.size > COPY_BYTES:
-            everything = Patch(source, [ByteRange(0, source.size)], source.size, read)
-            return await self.store_patched(everything, target, metadata, condition)
-        if self._ability is not _Ability.REFUSED:
-            try:
-                return await self._store.copy(source, target, metadata, condition)
-            except StoreUnsupportedError:
-                self._ability = _Ability.REFUSED
-        if source.size > SINGLE_PUT_BYTES:
-            return await upload_parts(self._store, target, source.size, read, metadata=metadata, condition=condition)
-        return await self._store.put(target, await read(ByteRange(0, source.size)), metadata, condition)
+        async def on_server() -> ObjectVersion:
+            if source.size > COPY_BYTES:
+                everything = Patch(source, [ByteRange(0, source.size)], source.size, read)
+                parts = plan_parts(source.size, everything.clean)
+                return await self._make_parts(everything, parts, target, metadata, condition)
+            return await self._store.copy(source, target, metadata, condition)
+
+        async def through_here() -> ObjectVersion:
+            return await self.send(source.size, read, target, lambda _: metadata, condition)
+
+        return await self._on_server_if_it_can(on_server, through_here)
 
     async def store_patched(
         self, patch: Patch, target: ObjectKey, metadata: Mapping[str, str], condition: PutCondition
@@ -90,19 +114,34 @@ class Copier:
             ObjectChangedError: the base is another version by now, or the condition fails.
         """
         parts = plan_parts(patch.size, patch.clean)
-        if self._ability is not _Ability.REFUSED and any(part.origin is Origin.COPIED for part in parts):
-            try:
-                return await self._copy_parts(patch, parts, target, metadata, condition)
-            except StoreUnsupportedError:
-                self._ability = _Ability.REFUSED
-        return await upload_parts(self._store, target, patch.size, patch.read, metadata=metadata, condition=condition)
 
-    async def _copy_parts(
+        async def on_server() -> ObjectVersion:
+            return await self._make_parts(patch, parts, target, metadata, condition)
+
+        async def through_here() -> ObjectVersion:
+            return await self.send(patch.size, patch.read, target, lambda _: metadata, condition)
+
+        if all(part.origin is Origin.SENT for part in parts):
+            return await through_here()
+        return await self._on_server_if_it_can(on_server, through_here)
+
+    async def _on_server_if_it_can(self, on_server: Attempt, through_here: Attempt) -> ObjectVersion:
+        if self._ability is _Ability.REFUSED:
+            return await through_here()
+        try:
+            return await on_server()
+        except StoreUnsupportedError:
+            version = await through_here()
+            # It is the server that cannot, not only this object that may not (an archived one cannot be read either).
+            self._ability = _Ability.REFUSED
+            return version
+
+    async def _make_parts(
         self, patch: Patch, parts: list[Part], target: ObjectKey, metadata: Mapping[str, str], condition: PutCondition
     ) -> ObjectVersion:
         async def make(upload: Upload, part_number: int, part: Part) -> PartReceipt:
             if part.origin is Origin.COPIED:
                 return await self._store.copy_part(upload, part_number, patch.base, part.byte_range)
-            return await self._store.put_part(upload, part_number, await patch.read(part.byte_range))
+            return await send_part(self._store, upload, part_number, part, patch.read, self._room)
 
         return await run_parts(self._store, target, parts, make, metadata=metadata, condition=condition)

@@ -1,6 +1,6 @@
-"""Multipart uploads: parts made in parallel, within a bound of memory, and put together or dropped.
+"""Multipart uploads: parts made in parallel, and put together or dropped.
 
-Imported by ``content.upload`` and ``s3.copying``. How an object is cut into parts is in ``partplan``.
+Imported by ``s3.copying``. How an object is cut into parts is in ``partplan``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,7 +9,8 @@ from typing import Final
 import trio
 
 from ssecfs.errors import StoreError
-from ssecfs.s3.partplan import Origin, Part, plan_parts
+from ssecfs.room import Room
+from ssecfs.s3.partplan import Part, plan_parts
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ByteRange, ObjectKey, ObjectVersion, PartReceipt, PutCondition, Upload
 from ssecfs.sizes import MIB
@@ -20,9 +21,6 @@ SINGLE_PUT_BYTES: Final = 16 * MIB
 
 PARTS_AT_ONCE: Final = 4
 """Four streams fill the links that were measured."""
-
-BYTES_AT_ONCE: Final = 64 * MIB
-"""Parts in memory at a time have this much together, unless a single one has more."""
 
 ABORT_DEADLINE_S: Final = 10.0
 
@@ -41,6 +39,7 @@ async def upload_parts(
     *,
     metadata: Mapping[str, str],
     condition: PutCondition,
+    room: Room,
 ) -> ObjectVersion:
     """Upload size bytes in parts, a few at a time; on failure nothing is left on the server.
 
@@ -48,15 +47,22 @@ async def upload_parts(
         store: where to.
         object_key: the new object.
         size: bytes, above zero.
-        read: gives the bytes of a part; called when it is that part's turn, so memory is bounded.
+        read: gives the bytes of a part; called when it is that part's turn.
         metadata: of the new object.
         condition: checked when the parts become the object.
+        room: for parts in memory.
     """
 
     async def send(upload: Upload, part_number: int, part: Part) -> PartReceipt:
-        return await store.put_part(upload, part_number, await read(part.byte_range))
+        return await send_part(store, upload, part_number, part, read, room)
 
     return await run_parts(store, object_key, plan_parts(size), send, metadata=metadata, condition=condition)
+
+
+async def send_part(store: ObjectStore, upload: Upload, part_number: int, part: Part, read: Reader, room: Room) -> PartReceipt:
+    """Read one part and send it."""
+    async with room.taken(len(part.byte_range)):
+        return await store.put_part(upload, part_number, await read(part.byte_range))
 
 
 async def run_parts(
@@ -88,15 +94,9 @@ async def _make_all(upload: Upload, parts: Sequence[Part], make: PartMaker) -> l
             receipts[part_number] = await make(upload, part_number, part)
 
     async with open_tasks() as nursery:
-        for _ in range(_workers(parts)):
+        for _ in range(PARTS_AT_ONCE):
             nursery.start_soon(work)
     return [receipts[part_number] for part_number in sorted(receipts)]
-
-
-def _workers(parts: Sequence[Part]) -> int:
-    """How many parts may be made at once."""
-    largest = max((len(part.byte_range) for part in parts if part.origin is Origin.SENT), default=1)
-    return max(1, min(PARTS_AT_ONCE, BYTES_AT_ONCE // largest))
 
 
 async def _abort_quietly(store: ObjectStore, upload: Upload) -> None:

@@ -25,8 +25,9 @@ from ssecfs.fs.renames import Replace
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.fuse.operations import Filesystem
 from ssecfs.keyring.keyring import Keyring
+from ssecfs.room import Room
 from ssecfs.s3.copying import Copier
-from ssecfs.sizes import GIB, KIB
+from ssecfs.sizes import GIB, KIB, MIB
 from ssecfs.ssec import CustomerKey
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Defaults
@@ -182,10 +183,10 @@ async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0, p
             cache=kept.cache,
             namespace=namespace,
         )
-        copier = Copier(store, kept.cache.read)
+        copier = Copier(store, kept.cache.read, Room(64 * MIB))
         gate = Gate()
         origin = Origin("test-host", lambda: CONFLICT_S * NS_PER_S)
-        conflicts = make_conflicts(tables, store, SEAL_KEY, origin, forget_nothing)
+        conflicts = make_conflicts(tables, Backend(store, copier), SEAL_KEY, origin, forget_nothing)
         saver = Saver(
             tables=tables, store=store, copier=copier, conflicts=conflicts, gate=gate, seal_key=SEAL_KEY, nursery=nursery
         )

@@ -50,6 +50,7 @@ class MemoryStore:
 
     Attributes:
         sent_bytes: all that uploads have brought.
+        note_sent: told of each body, by its size, when it is stored.
         can_copy: as of a server that refuses to copy SSE-C objects, if false.
     """
 
@@ -61,6 +62,7 @@ class MemoryStore:
     gates: dict[str, trio.Event] = field(default_factory=dict)
     lost_answers: list[str] = field(default_factory=list)
     sent_bytes: int = 0
+    note_sent: Callable[[int], None] = lambda _: None
     can_copy: bool = True
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
@@ -132,6 +134,7 @@ class MemoryStore:
     ) -> ObjectVersion:
         await self._begin("put")
         self.sent_bytes += len(body)
+        self.note_sent(len(body))
         self._check(object_key, condition)
         return self._answer("put", self._store(object_key, body, metadata))
 
@@ -186,6 +189,7 @@ class MemoryStore:
     async def put_part(self, upload: Upload, part_number: int, body: bytes) -> PartReceipt:
         await self._begin("put_part")
         self.sent_bytes += len(body)
+        self.note_sent(len(body))
         self._parts(upload)[part_number] = body
         return PartReceipt(part_number, ETag(f'"{hashlib.sha256(body).hexdigest()[:32]}"'), len(body))
 

@@ -12,6 +12,7 @@ from support.s3server import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server, s3_serv
 
 from ssecfs.errors import ObjectChangedError, ObjectExistsError
 from ssecfs.keyring.keyring import Keyring
+from ssecfs.room import Room
 from ssecfs.s3.client import BotoStore
 from ssecfs.s3.endpoint import S3Options, make_client
 from ssecfs.s3.guard import GuardedStore, StoreFeatures
@@ -50,7 +51,7 @@ async def put_large(store: ObjectStore, condition: Always | IfAbsent | IfUnchang
     async def part(byte_range: ByteRange) -> bytes:
         return LARGE[byte_range.start : byte_range.stop]
 
-    return await upload_parts(store, A, len(LARGE), part, metadata={}, condition=condition)
+    return await upload_parts(store, A, len(LARGE), part, metadata={}, condition=condition, room=Room(len(LARGE)))
 
 
 async def read(store: ObjectStore, version: ObjectVersion, stop: int) -> bytes:

@@ -10,6 +10,7 @@ from support.s3server import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server, s3_serv
 
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError
 from ssecfs.keyring.keyring import Keyring
+from ssecfs.room import Room
 from ssecfs.s3.client import BotoStore
 from ssecfs.s3.endpoint import S3Options, make_client
 from ssecfs.s3.guard import GuardedStore, StoreFeatures
@@ -168,12 +169,12 @@ async def test_multipart_upload_becomes_one_object(store: ObjectStore) -> None:
     async def part(byte_range: ByteRange) -> bytes:
         return body[byte_range.start : byte_range.stop]
 
-    version = await upload_parts(store, A, len(body), part, metadata={"mode": "5"}, condition=IfAbsent())
+    version = await upload_parts(store, A, len(body), part, metadata={"mode": "5"}, condition=IfAbsent(), room=Room(64 * MIB))
     assert version.size == len(body)
     assert await read(store, version, 8 * MIB - 5, 8 * MIB + 5) == body[8 * MIB - 5 : 8 * MIB + 5]
     assert dict((await store.head(A)).metadata) == {"mode": "5"}
     with pytest.raises(ObjectExistsError):
-        await upload_parts(store, A, len(body), part, metadata={}, condition=IfAbsent())
+        await upload_parts(store, A, len(body), part, metadata={}, condition=IfAbsent(), room=Room(64 * MIB))
 
 
 async def test_copied_parts_patch_an_object(store: ObjectStore) -> None:

@@ -8,7 +8,8 @@ import trio
 import trio.testing
 from support.memory_store import MemoryStore
 
-from ssecfs.errors import ObjectChangedError, ObjectExistsError
+from ssecfs.errors import ObjectChangedError, ObjectExistsError, StoreUnsupportedError
+from ssecfs.room import Room
 from ssecfs.s3.copying import COPY_BYTES, Copier, Patch
 from ssecfs.s3.types import (
     Always,
@@ -38,7 +39,7 @@ def copier_of(store: MemoryStore) -> Copier:
     async def read(version: ObjectVersion, byte_range: ByteRange) -> bytes:
         return await read_from(store, version, byte_range)
 
-    return Copier(store, read)
+    return Copier(store, read, Room(64 * MIB))
 
 
 @pytest.fixture
@@ -73,8 +74,49 @@ async def test_copy_through_here_holds_a_few_parts_and_never_the_whole_object(st
         asked.append(len(byte_range))
         return await read_from(store, version, byte_range)
 
-    await Copier(store, read).copy(source, B, {}, Always())
+    await Copier(store, read, Room(64 * MIB)).copy(source, B, {}, Always())
     assert (max(asked), sum(asked)) == (8 * MIB, len(WHOLE))
+
+
+async def test_uploads_at_the_same_time_share_the_memory_for_what_is_sent(store: MemoryStore) -> None:
+    """Ten large ones and ten small ones: what was read and is not yet stored is never more than the room."""
+    copier = Copier(store, never_read, Room(24 * MIB))
+    in_memory = most = 0
+
+    async def read(byte_range: ByteRange) -> bytes:
+        nonlocal in_memory, most
+        in_memory += len(byte_range)
+        most = max(most, in_memory)
+        await trio.lowlevel.checkpoint()
+        return WHOLE[byte_range.start : byte_range.stop]
+
+    def note_stored(size: int) -> None:
+        nonlocal in_memory
+        in_memory -= size
+
+    store.note_sent = note_stored
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            size = len(WHOLE) if number % 2 else 5 * MIB
+            nursery.start_soon(copier.send, size, read, ObjectKey(f"{number}"), lambda _: {}, IfAbsent())
+    assert (len(store.objects), in_memory) == (20, 0)
+    assert 16 * MIB <= most <= 24 * MIB
+
+
+async def never_read(version: ObjectVersion, byte_range: ByteRange) -> bytes:
+    raise AssertionError
+
+
+async def test_object_that_may_not_be_read_does_not_stand_for_the_whole_server(store: MemoryStore) -> None:
+    """An archived one can be neither copied nor read; the next one is asked for as before."""
+    source = await store.put(A, b"content", {}, Always())
+    copier = copier_of(store)
+    store.fail_next("copy", StoreUnsupportedError("archived"))
+    store.fail_next("get", StoreUnsupportedError("archived"))
+    with pytest.raises(StoreUnsupportedError):
+        await copier.copy(source, B, {}, Always())
+    await copier.copy(source, B, {}, Always())
+    assert store.operations == {"put": 1, "copy": 2, "get": 1}
 
 
 async def test_copy_of_a_source_that_changed_is_refused_on_either_way(store: MemoryStore) -> None:

@@ -8,6 +8,7 @@ import trio.testing
 from support.memory_store import MemoryStore
 
 from ssecfs.errors import ObjectChangedError, StoreProtocolError
+from ssecfs.room import Room
 from ssecfs.s3.multipart import upload_parts
 from ssecfs.s3.retry import RetryingStore
 from ssecfs.s3.types import Always, ByteRange, IfAbsent, IfUnchanged, ObjectKey
@@ -42,7 +43,9 @@ async def test_put_that_was_done_is_not_taken_for_another_clients(inner: MemoryS
 
 async def test_completion_that_was_done_is_not_taken_for_a_failure(inner: MemoryStore, store: RetryingStore) -> None:
     inner.lose_answer("complete_upload")
-    version = await upload_parts(store, A, len(BODY), read, metadata={"name": "value"}, condition=IfAbsent())
+    version = await upload_parts(
+        store, A, len(BODY), read, metadata={"name": "value"}, condition=IfAbsent(), room=Room(64 * MIB)
+    )
     assert (inner.objects[A].version, inner.objects[A].body) == (version, BODY)
 
 

@@ -20,6 +20,7 @@ from ssecfs.content.readahead import ReadAhead
 from ssecfs.content.upload import upload
 from ssecfs.errors import ObjectChangedError
 from ssecfs.keyring.keyring import Keyring
+from ssecfs.room import Room
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.types import Always, ByteRange, IfUnchanged, ObjectKey, ObjectVersion
 from ssecfs.sizes import KIB, MIB
@@ -40,7 +41,7 @@ async def save(rig: Rig, copier: Copier, file: OpenFile) -> ObjectVersion:
     """Upload a file as a close does."""
     async with file.held_still():
         condition = Always() if file.base is None else IfUnchanged(file.base)
-        version = await upload(rig.store, copier, file, A, metadata_for=lambda _: {}, condition=condition)
+        version = await upload(copier, file, A, lambda _: {}, condition)
         file.note_saved(version)
     return version
 
@@ -72,7 +73,7 @@ async def test_file_after_any_steps_is_on_the_server_as_a_bytearray_would_be(
     model = bytearray(NOISE[seed : seed + LARGE])
     base = await store.put(A, bytes(model), {}, Always())
     async with cache_rig(folder / "cache", KEYRING, store) as rig:
-        copier = Copier(store, rig.cache.read)
+        copier = Copier(store, rig.cache.read, Room(64 * MIB))
         file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
         for number, (what, place, length) in enumerate([*steps, ("save", 0, 0)]):
             if what == "write":
@@ -100,7 +101,7 @@ async def test_patch_of_a_large_file_sends_little_and_keeps_the_other_blocks(sto
         await file.read(0, len(NOISE), ReadAhead())
         store.sent_bytes = 0
         await file.write(20 * MIB + 100, b"x" * 4 * KIB)
-        await save(rig, Copier(store, rig.cache.read), file)
+        await save(rig, Copier(store, rig.cache.read, Room(64 * MIB)), file)
         assert store.sent_bytes == 5 * MIB
         gets = store.operations["get"]
         wanted = NOISE[: 20 * MIB + 100] + b"x" * 4 * KIB + NOISE[20 * MIB + 100 + 4 * KIB :]
@@ -115,7 +116,7 @@ async def test_truncation_of_a_large_file_is_copied(store: MemoryStore, tmp_path
         file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
         store.sent_bytes = 0
         await file.truncate(size)
-        await save(rig, Copier(store, rig.cache.read), file)
+        await save(rig, Copier(store, rig.cache.read, Room(64 * MIB)), file)
     assert store.objects[A].body == NOISE[:size].ljust(size, b"\0")
     assert (store.sent_bytes, store.operations["get"]) == (sent, 0)
 
@@ -128,7 +129,7 @@ async def test_clean_bytes_of_a_base_that_changed_are_never_mixed_with_ours(stor
             file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
             await file.write(20 * MIB, b"ours")
             with pytest.raises(ObjectChangedError):
-                await save(rig, Copier(store, rig.cache.read), file)
+                await save(rig, Copier(store, rig.cache.read, Room(64 * MIB)), file)
             assert file.is_dirty
             assert await file.read(20 * MIB, 4, ReadAhead()) == b"ours"
             file.discard()
@@ -158,7 +159,7 @@ async def test_blocks_kept_of_a_patched_file_are_right_after_a_remount(store: Me
         await file.read(0, LARGE, ReadAhead())
         await file.truncate(LARGE - 100)
         await file.write(LARGE + 50, b"end")
-        version = await save(rig, Copier(store, rig.cache.read), file)
+        version = await save(rig, Copier(store, rig.cache.read, Room(64 * MIB)), file)
     async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
         wanted = NOISE[: LARGE - 100] + bytes(150) + b"end"
         assert await rig.cache.read(version, ByteRange(0, version.size)) == wanted
@@ -181,7 +182,7 @@ async def test_what_was_uploaded_is_in_the_cache_however_it_was_written(
     model = bytearray(NOISE[:size])
     base = await store.put(A, bytes(model), {}, Always()) if size else None
     async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
-        copier = Copier(store, rig.cache.read)
+        copier = Copier(store, rig.cache.read, Room(64 * MIB))
         file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
         await file.read(0, size, ReadAhead())
         store.operations.clear()
