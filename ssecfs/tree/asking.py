@@ -113,10 +113,11 @@ class Asker:
         if not may_have_old_marker:
             return None
         try:
-            await self._book.load(self._namespace.file_key(join_path(path, name) + FOLDER_SUFFIX))
+            known = await self._book.load(self._namespace.file_key(join_path(path, name) + FOLDER_SUFFIX))
         except ObjectMissingError:
             return None
-        return Entry(name, EntryKind.DIRECTORY, None, has_old_marker=True)
+        is_marker = known.version is not None and known.version.size == 0
+        return Entry(name, EntryKind.DIRECTORY, None, has_old_marker=True) if is_marker else None
 
     async def _first_object(self, prefix: str) -> ObjectVersion | None:
         page = await self._store.list_page(prefix, "", None, max_keys=1)

@@ -271,3 +271,25 @@ async def test_file_is_renamed_from_one_escaped_name_to_another(rig: FsRig, stor
     await rig.rename("nul%00%=", "a/...%00%=")
     assert store.bodies()["a"] == content_of("b%file")
     assert store.bodies()["a/...\0"] == content_of("nul\0")
+
+
+async def test_awkward_names_are_found_in_directories_too_large_to_be_listed_for_them(
+    store: StrangeStore, tmp_path: Path
+) -> None:
+    for number in range(2100):
+        await store.by_another(f"0{number}", b"")
+    await store.by_another("!hadoop_$folder$", b"")
+    await store.by_another("hadoop_$folder$", b"")
+    async with fs_mount(store, tmp_path / "cache", ttl_s=0.0) as rig:
+        assert await rig.read("02099") == b""
+        store.operations.clear()
+        for object_key, path in AWKWARD.items():
+            if not show(object_key.partition("/")[0]).is_shortened:
+                assert await rig.read(os.fsdecode(path)) == content_of(object_key)
+        for name in ("hadoop", "!hadoop", "a", "body", "%="):
+            assert stat.S_ISDIR((await rig.stat(name))[0])
+        for name in (".ssecfs", "x%file", "02099%file", "missing", "dir", ".%=", "%=%file"):
+            assert await failure(rig, "stat", name) == "ENOENT"
+        assert store.operations["list_page"] < 200
+        # Only a complete listing can tell what a shortened name stands for.
+        assert await rig.read(show_beside(LONG).decode()) == content_of(LONG)

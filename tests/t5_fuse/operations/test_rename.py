@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,36 @@ def test_object_that_another_client_changed_keeps_its_new_content(shared_mount: 
     (folder / "a").rename(folder / "b")
     assert keys_below(shared_mount, folder) == {"": 0, "b": len("theirs, longer")}
     assert (folder / "b").read_bytes() == b"theirs, longer"
+
+
+def test_files_made_while_their_directory_goes_to_and_fro_are_all_there(place: Path) -> None:
+    """Writers hold the directory open; each close must land under the name that the directory has then."""
+    (place / "a" / "sub").mkdir(parents=True)
+    made: list[str] = []
+    done = threading.Event()
+    at = os.open(place / "a" / "sub", os.O_DIRECTORY)
+
+    def write() -> None:
+        while not done.is_set():
+            name = f"file {len(made)}"
+            file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, dir_fd=at)
+            os.write(file, name.encode())
+            os.close(file)
+            made.append(name)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(8):
+            (place / "a").rename(place / "b")
+            (place / "b").rename(place / "a")
+    finally:
+        done.set()
+        thread.join()
+        os.close(at)
+    assert [path.name for path in place.iterdir()] == ["a"]
+    assert {path.name: path.read_text() for path in (place / "a" / "sub").iterdir()} == {name: name for name in made}
+    assert len(made) > 5
 
 
 def test_server_that_cannot_copy_renames_all_the_same(tmp_path: Path, keyfile: Path, fuse_device: Path) -> None:
