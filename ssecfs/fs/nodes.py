@@ -4,6 +4,7 @@ Imported by the rest of ``fs`` and by ``fuse``. Close-to-open: what is older tha
 is trusted; what we changed and have not saved is ours and is not checked.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +24,10 @@ from ssecfs.tree.names import SEPARATOR, Name, Namespace, check_name, join_direc
 
 LISTING_SUFFICES_FROM: Final = 4097
 """An object of that size or more is a regular file: symlink targets have at most 4096 bytes, FIFOs none."""
+
+
+MAX_LOOKS: Final = 10
+"""How often a name is looked up again because its directory was renamed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,11 @@ class Nodes:
         """As lookup; None: no such name."""
         parent.require_directory()
         check_name(name)
-        while True:
-            try:
+        for _ in range(MAX_LOOKS):
+            with suppress(MovedError):
                 return await self._find(parent, name)
-            except MovedError:
-                continue
+        message = f"directory {parent.ino} is renamed again and again"
+        raise StaleError(message)
 
     async def _find(self, parent: Inode, name: Name) -> Inode | None:
         live = self._inodes.child(parent, name)
