@@ -23,6 +23,7 @@ from ssecfs.fs.statfs import Room, measure_room
 from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.boundary import replies
 from ssecfs.fuse.convert import attr_change, entry_attributes, missing_entry
+from ssecfs.fuse.shedding import Shedding
 from ssecfs.tree.inodes import Inode, InodeTable
 from ssecfs.tree.names import Name
 
@@ -58,9 +59,11 @@ class Operations(pyfuse3.Operations):
         """Take the floor below."""
         super().__init__()
         self._fs = filesystem
+        self._shedding = Shedding(filesystem.inodes)
 
     def _reply(self, inode: Inode) -> pyfuse3.EntryAttributes:
         self._fs.inodes.note_lookup(inode)
+        self._shedding.note_growth()
         return self._describe(inode)
 
     def _describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
@@ -257,6 +260,7 @@ class Operations(pyfuse3.Operations):
             return False
 
         await self._fs.directories.readdir(fh, start_id, show)
+        self._shedding.note_growth()
 
     @replies
     async def releasedir(self, fh: pyfuse3.FileHandleT) -> None:

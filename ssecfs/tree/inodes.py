@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import islice
 from typing import Final, NewType
 
 import trio
@@ -28,6 +29,9 @@ MAX_INO: Final = (1 << 63) - 1
 """63 bits: some programs keep inode numbers in signed integers."""
 
 NEVER: Final = float("-inf")
+
+LOOKED_AT_FOR_EACH: Final = 4
+"""Inodes that oldest_files looks at to find one."""
 NEVER_NS: Final = -(1 << 63) * NS_PER_S
 """Before any time that a file can have."""
 
@@ -158,6 +162,9 @@ class InodeTable:
     """Number to inode, and (parent, name) to inode.
 
     Owns: both maps and the counts in the inodes. Lifetime: the mount's.
+
+    Attributes:
+        made: inodes that there have ever been, but for the root.
     """
 
     def __init__(self, root_attrs: Attrs, hash_key: bytes) -> None:
@@ -171,6 +178,7 @@ class InodeTable:
         self.root = Inode(ROOT_INO, None, Name(b""), root_attrs, None, nlookup=1)
         self._by_ino: dict[int, Inode] = {ROOT_INO: self.root}
         self._by_name: dict[int, dict[bytes, Inode]] = {}
+        self.made = 0
 
     def __len__(self) -> int:
         """Count the inodes."""
@@ -201,7 +209,22 @@ class InodeTable:
         self._by_ino[ino] = inode
         self._link(inode, parent)
         parent.children += 1
+        self.made += 1
         return inode
+
+    def oldest_files(self, count: int) -> list[Inode]:
+        """Up to count files that only the kernel holds, and that it has held for longest.
+
+        What was looked at, taken or not, counts as new from now on; no more than a few times count is looked at.
+        """
+        found: list[Inode] = []
+        for ino in list(islice(self._by_ino, LOOKED_AT_FOR_EACH * count)):
+            if len(found) == count:
+                break
+            inode = self._by_ino[ino] = self._by_ino.pop(ino)
+            if inode.nlookup and not inode.pins and not inode.attrs.is_dir and inode.linkage is Linkage.LINKED:
+                found.append(inode)
+        return found
 
     def note_lookup(self, inode: Inode) -> None:
         """Count one more reference of the kernel."""
