@@ -25,6 +25,13 @@ def has_descriptor(pid: int, ino: int) -> bool:
     wanted = f"\nino:\t{ino}\n"
     try:
         entries = list(Path(f"/proc/{pid}/fdinfo").iterdir())
-        return len(entries) <= MAX_LOOKED_AT and any(wanted in entry.read_text() for entry in entries)
     except OSError:
         return False  # it has ended, or belongs to somebody else
+    return len(entries) <= MAX_LOOKED_AT and any(wanted in _read(entry) for entry in entries)
+
+
+def _read(entry: Path) -> str:
+    try:
+        return entry.read_text()
+    except OSError:
+        return ""  # closed meanwhile

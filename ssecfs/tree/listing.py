@@ -220,7 +220,7 @@ class Listing:
         place = bisect_right(self._order, name)
         is_next = self._last_place < place <= self._last_place + max(self._window, FIRST_LOOK_AHEAD)
         if is_next:
-            self._pace_s += (now - self.answered_at - self._pace_s) / 4
+            self._pace_s += (now - self.answered_at - self._pace_s) / (4 if self._window else 1)
             reached = int(min(horizon_s / max(self._pace_s, SHORTEST_PACE_S), LAST_LOOK_AHEAD))
             self._window = max(1, min(max(self._window * 2, FIRST_LOOK_AHEAD), reached))
         else:
