@@ -131,9 +131,12 @@ class Attributes:
             raise IsADirError(message)
         open_file = self._open_files.acquire(inode.ino, inode.version)
         try:
+            now_ns = self._now_ns()
             if size != open_file.size:
                 await open_file.truncate(size)
-                inode.attrs = inode.attrs.with_content(size, self._now_ns())
+                inode.attrs = inode.attrs.with_content(size, now_ns)
+            else:
+                self._saver.note_changed(inode, replace(inode.attrs, mtime_ns=now_ns, ctime_ns=now_ns))
             if open_file.is_dirty and not is_by_handle:
                 self._saver.save_soon(inode)
         finally:

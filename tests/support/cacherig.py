@@ -51,24 +51,26 @@ async def cache_rig(
         containers = Containers(directory.blocks)
         index = Index(directory.index, directory.keys)
         segments = Segments(containers, index, CacheOptions(size_bytes, 0, MIB))
-        async with trio.open_nursery() as nursery:
-            cache = BlockCache(
-                directory=directory,
-                containers=containers,
-                index=index,
-                segments=segments,
-                plain=PlainBlocks(plain_bytes),
-                store=store,
-                nursery=nursery,
-            )
-            spool = Spool(
-                directory=directory,
-                containers=containers,
-                make_room=segments.give_up,
-                memory_bytes=hot_bytes,
-                disk_limiter=trio.CapacityLimiter(1),
-            )
-            yield Rig(store, directory, index, segments, cache, spool)
-            nursery.cancel_scope.cancel()
-        index.close()
-        containers.close()
+        try:
+            async with trio.open_nursery() as nursery:
+                cache = BlockCache(
+                    directory=directory,
+                    containers=containers,
+                    index=index,
+                    segments=segments,
+                    plain=PlainBlocks(plain_bytes),
+                    store=store,
+                    nursery=nursery,
+                )
+                spool = Spool(
+                    directory=directory,
+                    containers=containers,
+                    make_room=segments.give_up,
+                    memory_bytes=hot_bytes,
+                    disk_limiter=trio.CapacityLimiter(1),
+                )
+                yield Rig(store, directory, index, segments, cache, spool)
+                nursery.cancel_scope.cancel()
+        finally:
+            index.close()
+            containers.close()

@@ -112,7 +112,7 @@ def rename(path: Path) -> None:
         (lambda path: os.truncate(path, 1), {"mtime", "ctime"}),
         (lambda path: os.truncate(path, 99), {"mtime", "ctime"}),
         (lambda path: path.write_bytes(b""), {"mtime", "ctime"}),
-        (lambda path: os.truncate(path, len(b"content")), set()),
+        (lambda path: os.truncate(path, len(b"content")), {"mtime", "ctime"}),
         (rename, {"ctime"}),
         (lambda path: path.chmod(0o600), {"ctime"}),
     ],
