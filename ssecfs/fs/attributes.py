@@ -116,14 +116,15 @@ class Attributes:
     def _change(self, inode: Inode, change: AttrChange) -> None:
         before = inode.attrs
         after = _changed(before, change)
-        moved = replace(after, ctime_ns=self._now_ns())
+        now_ns = self._now_ns()
         if change.atime_ns is not None:
             inode.forget_reads()
         if replace(after, seal=before.seal) == before:
-            inode.attrs = moved  # it was so already: as on a local disk ctime moves, but that alone is not worth a request
+            # It was so already: as on a local disk ctime moves, but that alone is not worth a request.
+            inode.attrs = replace(before, ctime_ns=now_ns)
             return
         require_room(after)
-        self._saver.note_changed(inode, moved)
+        self._saver.note_changed(inode, replace(after, ctime_ns=now_ns))
 
     async def _resize(self, inode: Inode, size: int, *, is_by_handle: bool) -> None:
         if inode.attrs.is_dir:

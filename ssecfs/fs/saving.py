@@ -291,19 +291,12 @@ class Saver:
             while self._is_unsaved(inode):
                 with trio.move_on_after(pause_s):
                     await waiting.hurry.wait()
+                if waiting.hurry.is_set():
                     # Somebody saved it. What changed since has a pause of its own.
                     waiting.hurry, pauses, pause_s = trio.Event(), iter(RETRY_S), COALESCE_S
-                    continue
-                pause_s = next(pauses, RETRY_S[-1])
-                try:
-                    await self.save(inode)
-                except ObjectChangedError:
-                    continue  # another client's version counts; the conflict is in the log
-                except SsecfsError as error:
-                    LOGGER.warning("inode %d is not saved yet, trying again in %g s: %s", inode.ino, pause_s, error)
-                except Exception:
-                    # The task's own boundary: a bug must neither end the mount nor drop the data.
-                    LOGGER.exception("inode %d is not saved yet, trying again in %g s", inode.ino, pause_s)
+                else:
+                    pause_s = next(pauses, RETRY_S[-1])
+                    await self._try_to_save(inode, pause_s)
                 if self._is_being_written(inode):
                     break  # the last close saves what was written since
         finally:
@@ -311,6 +304,17 @@ class Saver:
             if not inode.attrs.is_dir:
                 self._tables.open_files.release(inode.ino)
             self._tables.inodes.unpin(inode)
+
+    async def _try_to_save(self, inode: Inode, pause_s: float) -> None:
+        try:
+            await self.save(inode)
+        except ObjectChangedError:
+            pass  # another client's version counts; the conflict is in the log
+        except SsecfsError as error:
+            LOGGER.warning("inode %d is not saved yet, trying again in %g s: %s", inode.ino, pause_s, error)
+        except Exception:
+            # The task's own boundary: a bug must neither end the mount nor drop the data.
+            LOGGER.exception("inode %d is not saved yet, trying again in %g s", inode.ino, pause_s)
 
     def _is_being_written(self, inode: Inode) -> bool:
         """Tell whether a file has unsaved content and is open for writing."""

@@ -6,7 +6,7 @@ Imported by ``fs.saving`` and ``fs.conflicts``.
 from dataclasses import dataclass, field, replace
 
 from ssecfs.s3.types import ObjectKey
-from ssecfs.tree.attrs import SEAL_NAME, Attrs, SealState, format_metadata
+from ssecfs.tree.attrs import SEAL_NAME, Attrs, format_metadata
 from ssecfs.tree.inodes import Inode
 
 
@@ -33,7 +33,7 @@ class Sealing:
 
     def __call__(self, sha256: str | None) -> dict[str, str]:
         """The metadata, with the digest of the content in hex; None: not known."""
-        self.stored = replace(self.attrs, sha256=sha256, seal=SealState.GOOD)
+        self.stored = replace(self.attrs, sha256=sha256).as_stored()
         self.sent = format_metadata(self.stored, self.object_key, self.seal_key)
         self.inode.unsure |= {self.sent[SEAL_NAME]}
         return self.sent

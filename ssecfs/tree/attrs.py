@@ -58,8 +58,8 @@ _MTIME_PARSERS: Final = {
 _ATIME_PARSERS: Final = {"atime": parse_time, "file-atime": parse_time_with_unit}
 _CTIME_PARSERS: Final = {"ctime": parse_time}
 
-_BROKEN: Final = "bad"
-"""What stands for the seal where a bad one was; no HMAC looks like that."""
+_BROKEN: Final = "bad."
+"""What the seal begins with where there was a bad one: no HMAC in base64 looks like that."""
 
 _LONGEST_MODE: Final = stat.S_IFSOCK | 0o7777
 _LONGEST_TIME_NS: Final = -(1 << 63) * NS_PER_S
@@ -185,7 +185,7 @@ def format_metadata(attrs: Attrs, object_key: ObjectKey, seal_key: bytes) -> dic
         metadata[XATTR_NAME] = format_xattrs(attrs.xattrs)
     if attrs.sha256 is not None:
         metadata[SHA256_NAME] = attrs.sha256
-    metadata[SEAL_NAME] = _BROKEN if attrs.seal is SealState.BAD else _seal(metadata, object_key, seal_key)
+    metadata[SEAL_NAME] = (_BROKEN if attrs.seal is SealState.BAD else "") + _seal(metadata, object_key, seal_key)
     return metadata
 
 
@@ -204,7 +204,7 @@ def require_room(attrs: Attrs) -> None:
         atime_ns=_LONGEST_TIME_NS,
         ctime_ns=_LONGEST_TIME_NS,
         sha256="0" * 64,
-        seal=SealState.GOOD,
+        seal=SealState.BAD,
     )
     metadata = format_metadata(longest, ObjectKey(""), b"")
     excess = sum(len(name) + len(value.encode()) for name, value in metadata.items()) - MAX_METADATA_BYTES
