@@ -171,6 +171,9 @@ def format_metadata(attrs: Attrs, object_key: ObjectKey, seal_key: bytes) -> dic
         attrs: what to store.
         object_key: where it will be stored; the seal is bound to it.
         seal_key: 32 bytes, derived from the customer key.
+
+    Raises:
+        AttributeTooBigError: there is no room beside the metadata of other tools.
     """
     metadata = dict(attrs.extra)
     metadata |= {
@@ -186,6 +189,10 @@ def format_metadata(attrs: Attrs, object_key: ObjectKey, seal_key: bytes) -> dic
     if attrs.sha256 is not None:
         metadata[SHA256_NAME] = attrs.sha256
     metadata[SEAL_NAME] = (_BROKEN if attrs.seal is SealState.BAD else "") + _seal(metadata, object_key, seal_key)
+    excess = sum(len(name) + len(value.encode()) for name, value in metadata.items()) - MAX_METADATA_BYTES
+    if excess > 0:
+        message = f"an object's metadata has at most {MAX_METADATA_BYTES} bytes in all, and this is {excess} too many"
+        raise AttributeTooBigError(message)
     return metadata
 
 
@@ -206,11 +213,7 @@ def require_room(attrs: Attrs) -> None:
         sha256="0" * 64,
         seal=SealState.BAD,
     )
-    metadata = format_metadata(longest, ObjectKey(""), b"")
-    excess = sum(len(name) + len(value.encode()) for name, value in metadata.items()) - MAX_METADATA_BYTES
-    if excess > 0:
-        message = f"an object's metadata has at most {MAX_METADATA_BYTES} bytes in all, and this is {excess} too many"
-        raise AttributeTooBigError(message)
+    format_metadata(longest, ObjectKey(""), b"")
 
 
 def parse_attrs(info: ObjectInfo, defaults: Defaults, seal_key: bytes) -> Attrs:

@@ -175,12 +175,15 @@ def test_xattrs_of_another_tool_that_make_no_sense_are_kept_until_some_are_set()
 
 @given(ATTRS, st.integers(0, 3000))
 def test_attributes_have_room_exactly_if_their_longest_form_fits(attrs: Attrs, size: int) -> None:
-    full = replace(attrs, extra={"x": "y" * size})
-    metadata = format_metadata(replace(full, sha256="0" * 64), OBJECT_KEY, SEAL_KEY)
-    total = sum(len(name) + len(value) for name, value in metadata.items())
+    full = replace(attrs, sha256="0" * 64, extra={"x": "y" * size})
+    rest = format_metadata(replace(full, extra={}), OBJECT_KEY, SEAL_KEY)
+    total = sum(len(name) + len(value) for name, value in rest.items()) + 1 + size
     try:
         require_room(full)
     except AttributeTooBigError:
         assert total + 1 + 2 * 9 + 3 * 20 + 4 > MAX_METADATA_BYTES  # mode, owner and group, times, seal may grow by that much
     else:
         assert total <= MAX_METADATA_BYTES
+    if total > MAX_METADATA_BYTES:
+        with pytest.raises(AttributeTooBigError, match=f"{total - MAX_METADATA_BYTES} too many"):
+            format_metadata(full, OBJECT_KEY, SEAL_KEY)

@@ -186,6 +186,9 @@ async def test_metadata_that_is_full_refuses_changes_and_keeps_what_is_there(
     with pytest.raises(AttributeTooBigError):
         await rig.fs.xattrs.set(inode, b"user.a", b"1")
     assert (inode.attrs, inode.saved) == (before, Saved.YES)
+    with pytest.raises(AttributeTooBigError):
+        await rig.rename("full", "elsewhere")
+    assert await rig.read("full") == b"x"
 
 
 async def test_forged_attributes_stay_known_as_such_through_renames_and_new_content(

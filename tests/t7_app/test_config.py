@@ -54,7 +54,13 @@ def test_command_line_beats_words_beats_environment_beats_file(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("text", "hint"),
-    [("keyfle = 1", "no option"), ("ttl = true", "text or a number"), ("read-only = 1", "true or false"), ("= =", "TOML")],
+    [
+        ("keyfle = 1", "no option"),
+        ("ttl = true", "text or a number"),
+        ("read-only = 1", "true or false"),
+        ("= =", "TOML"),
+        ("umask = 22", "022"),
+    ],
 )
 def test_configuration_file_with_a_mistake_is_refused(tmp_path: Path, text: str, hint: str) -> None:
     config = tmp_path / "config.toml"
@@ -70,6 +76,11 @@ def test_configuration_file_with_a_mistake_is_refused(tmp_path: Path, text: str,
         ("cache-size", "much", "is no size"),
         ("log-level", "loud", "takes one of"),
         ("read-only", "maybe", "neither true nor false"),
+        ("uid", "root", "no user or group number"),
+        ("gid", "4294967295", "no user or group number"),
+        ("umask", "8", "no mask of permission bits"),
+        ("umask", "10000", "no mask of permission bits"),
+        ("umask", "-1", "no mask of permission bits"),
     ],
 )
 def test_value_that_makes_no_sense_names_the_option(name: str, text: str, hint: str) -> None:
@@ -100,6 +111,21 @@ def test_source_is_split_into_bucket_and_prefix(tmp_path: Path) -> None:
     assert (options.access, options.ttl_s) == (Access.READ_ONLY, float("inf"))
     assert mount_options("bucket", "mnt", values).prefix == ""
     assert options.mountpoint == Path.cwd() / "mnt"
+
+
+def test_overrides_are_numbers_and_an_octal_mask_and_nothing_by_default(tmp_path: Path) -> None:
+    required = {"endpoint-url": HTTPS, "keyfile": tmp_path / "key"}
+    plain = mount_options("bucket", "mnt", required)
+    assert (plain.uid, plain.gid, plain.umask, plain.has_xattrs, plain.moves_atime) == (None, None, 0, True, True)
+    words = options_from(["uid=0", "gid=4294967294", "umask=0027", "no-xattr", "noatime"], MOUNT)
+    options = mount_options("bucket", "mnt", required | gather(MOUNT, {}, words, {"XDG_CONFIG_HOME": str(tmp_path)}))
+    assert (options.uid, options.gid, options.umask, options.has_xattrs, options.moves_atime) == (
+        0,
+        2**32 - 2,
+        0o27,
+        False,
+        False,
+    )
 
 
 def test_mount_without_keyfile_says_how_to_make_one() -> None:
