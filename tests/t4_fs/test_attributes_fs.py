@@ -146,15 +146,22 @@ async def test_file_that_is_written_again_after_a_change_of_attributes_is_upload
     assert rig.store.operations == {"put": 1}
 
 
-async def test_same_size_and_same_mode_change_nothing_and_cost_nothing(
-    rig: FsRig, autojump_clock: trio.testing.MockClock
-) -> None:
+async def test_same_size_moves_the_times_and_costs_a_copy(rig: FsRig, autojump_clock: trio.testing.MockClock) -> None:
     inode = await make(rig, "file")
     rig.store.operations.clear()
     before = inode.attrs
     await rig.fs.attributes.change(inode, AttrChange(size=len(b"content")))
-    assert inode.attrs is before
+    assert min(inode.attrs.mtime_ns, inode.attrs.ctime_ns) > before.mtime_ns
+    await rig.flush()
+    assert rig.store.operations == {"copy": 1}
+
+
+async def test_same_mode_moves_ctime_and_costs_nothing(rig: FsRig, autojump_clock: trio.testing.MockClock) -> None:
+    inode = await make(rig, "file")
+    rig.store.operations.clear()
+    before = inode.attrs
     await rig.fs.attributes.change(inode, AttrChange(mode=0o644))
+    assert inode.attrs.ctime_ns > before.ctime_ns
     assert inode.attrs == replace(before, ctime_ns=inode.attrs.ctime_ns)
     await trio.sleep(60)
     assert rig.store.operations == {}
