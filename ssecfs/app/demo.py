@@ -191,7 +191,7 @@ def _mount(layout: Layout, mountpoint: Path) -> int:
 
 def _is_alive(mountpoint: Path) -> bool:
     try:
-        mountpoint.stat()
+        os.statvfs(mountpoint)
     except OSError:
         return False
     return True

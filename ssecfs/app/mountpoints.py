@@ -24,6 +24,7 @@ def prepare_mountpoint(mountpoint: Path) -> None:
     """
     try:
         status = mountpoint.stat()
+        os.statvfs(mountpoint)  # this one asks the daemon, while stat may be answered from the kernel's memory
     except FileNotFoundError as error:
         message = f"mount point {mountpoint} does not exist; make it with: mkdir -p {mountpoint}"
         raise MountpointError(message) from error

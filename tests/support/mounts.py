@@ -74,16 +74,22 @@ class Mounting:
         message = "no daemon"
         raise AssertionError(message)
 
-    def kill_daemon(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+    @contextmanager
+    def daemon_ending(self) -> Iterator[int]:
+        """Give the daemon's process; it must be gone soon after the block."""
         pid = self.daemon_pid()
         watched = os.pidfd_open(pid)
         try:
-            os.kill(pid, signal.SIGKILL)
+            yield pid
             ready, _, _ = select.select([watched], [], [], LIMIT_S)
             assert ready, "the daemon did not end"
         finally:
             os.close(watched)
+
+    def kill_daemon(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        with self.daemon_ending() as pid:
+            os.kill(pid, signal.SIGKILL)
 
     def log(self) -> str:
         return (self.cache / "ssecfs.log").read_text(encoding="utf-8")

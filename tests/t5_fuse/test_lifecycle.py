@@ -1,7 +1,6 @@
 """The daemon's life: signals, kill -9, the helper of mount(8), the demo."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -21,17 +20,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, fuse_device: Path) -> Itera
         yield running
 
 
-def end_with(mounted: Mounting, number: signal.Signals) -> None:
-    """Send a signal to the daemon and wait for its end."""
-    pid = mounted.daemon_pid()
-    watched = os.pidfd_open(pid)
-    try:
-        os.kill(pid, number)
-        assert select.select([watched], [], [], LIMIT_S)[0]
-    finally:
-        os.close(watched)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_uploads_what_is_open_and_unmounts(
     server: S3Server, tmp_path: Path, keyfile: Path, number: signal.Signals
@@ -41,7 +29,8 @@ def test_signal_uploads_what_is_open_and_unmounts(
         os.write(file, b"not closed yet")
         (mounted.path / "closed").write_text("closed")
         (mounted.path / "closed").chmod(0o600)
-        end_with(mounted, number)
+        with mounted.daemon_ending() as pid:
+            os.kill(pid, number)
         assert not mounted.path.is_mount()
         with pytest.raises(OSError, match="not connected"):
             os.close(file)

@@ -1,6 +1,7 @@
 """Two mounts of one bucket: what one closes the other sees, and where both wrote, both contents are there."""
 
 import errno
+import fcntl
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -131,3 +132,52 @@ def test_new_name_taken_by_the_other_mount_is_theirs(mounts: tuple[Path, Path]) 
     refused(lambda: os.close(file))
     assert (ours / "file").read_text() == "theirs"
     assert sorted(path.read_text() for path in theirs.iterdir()) == ["ours", "theirs"]
+
+
+@pytest.mark.parametrize("server", ["ovh"], indirect=True)
+def test_new_name_that_the_server_does_not_guard_is_ours_if_its_directory_was_listed_before(mounts: tuple[Path, Path]) -> None:
+    """Nobody looks again for a name of which a trusted listing says that it is free; ssecfs(7) says so."""
+    ours, theirs = mounts
+    assert list(ours.iterdir()) == []
+    (theirs / "file").write_text("theirs")
+    (ours / "file").write_text("ours")
+    assert (theirs / "file").read_text() == "ours"
+
+
+def test_removed_or_replaced_name_takes_a_newer_version_with_it(mounts: tuple[Path, Path]) -> None:
+    ours, theirs = mounts
+    for name in ("removed", "replaced", "source"):
+        (ours / name).write_text(name)
+    for name in ("removed", "replaced"):
+        (theirs / name).write_text("newer")
+    (ours / "removed").unlink()
+    (ours / "source").rename(ours / "replaced")
+    assert {path.name: path.read_text() for path in theirs.iterdir()} == {"replaced": "source"}
+
+
+def test_locks_of_one_mount_are_not_those_of_the_other(mounts: tuple[Path, Path]) -> None:
+    ours, theirs = mounts
+    (ours / "file").write_text("locked")
+    with (ours / "file").open("r+") as one, (theirs / "file").open("r+") as other:
+        for lock in (fcntl.flock, fcntl.lockf):
+            lock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("server", ["aws"], indirect=True)
+def test_mount_that_trusts_for_ever_sees_what_others_did_after_a_remount(
+    server: S3Server, tmp_path: Path, keyfile: Path
+) -> None:
+    with (
+        mounting(server, tmp_path / "ours", keyfile, "--ttl", "forever", source="bucket/forever") as ours,
+        mounting(server, tmp_path / "theirs", keyfile, source="bucket/forever") as theirs,
+    ):
+        (ours.path / "file").write_text("base")
+        assert [path.name for path in ours.path.iterdir()] == ["file"]
+        (theirs.path / "file").write_text("theirs, longer")
+        (theirs.path / "new").touch()
+        assert (ours.path / "file").read_text() == "base"
+        assert ((ours.path / "file").stat().st_size, (ours.path / "new").exists()) == (4, False)
+        ours.remount("--ttl", "forever")
+        assert (ours.path / "file").read_text() == "theirs, longer"
+        assert (ours.path / "new").exists()

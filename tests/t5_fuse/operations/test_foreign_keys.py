@@ -76,3 +76,17 @@ def test_object_without_a_key_is_read_and_gets_ours_when_it_is_changed(own_mount
     remount(own_mount)
     assert (place / "plain").read_bytes() == b"plain, no more"
     assert os.getxattr(place / "plain", "user.ssecfs.key-md5")
+
+
+def test_every_key_of_the_keyfile_opens_and_the_first_one_encrypts(own_mount: Mounting, place: Path) -> None:
+    first = own_mount.keyfile.read_text()
+    own_mount.keyfile.write_text(f"{first}old: {OTHER_KEY.reveal_base64()}\n")
+    remount(own_mount)
+    assert (place / "small").read_bytes() == b"x"
+    assert os.getxattr(place / "small", "user.ssecfs.key-md5").decode() == OTHER_KEY.md5
+    assert (place / "folder" / "deep").read_bytes() == b"x"
+    (place / "small").write_bytes(b"y")
+    (place / "large").chmod(0o600)
+    own_mount.keyfile.write_text(first)
+    remount(own_mount)
+    assert ((place / "small").read_bytes(), (place / "large").read_bytes()) == (b"y", LARGE)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import random
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,12 +52,31 @@ def test_fsync_brings_attributes_along_and_fsync_of_a_directory_is_allowed(share
     os.close(directory)
 
 
-def test_sync_file_range_promises_nothing_and_is_allowed(folder: Path) -> None:
-    """It starts the writing of pages, which are not late here: only fsync and close make an object."""
+def test_syncfs_and_sync_file_range_bring_nothing_to_the_server_and_flush_does(shared_mount: Mounting, folder: Path) -> None:
+    """The kernel writes its pages out, which are not late here: only fsync, close and our own command make an object."""
     file = os.open(folder / "file", os.O_CREAT | os.O_WRONLY)
     os.write(file, b"content")
+    shared_mount.server.operations()
     assert LIBC.sync_file_range(file, ctypes.c_long(0), ctypes.c_long(7), 7) == 0
+    assert LIBC.syncfs(file) == 0
+    assert shared_mount.server.operations() == {}
+    flush(shared_mount)
+    assert shared_mount.server.operations() == {"PutObject": 1}
     os.close(file)
+
+
+def test_each_close_of_a_duplicate_uploads_what_is_unsaved_by_then(shared_mount: Mounting, folder: Path) -> None:
+    file = os.open(folder / "file", os.O_CREAT | os.O_WRONLY)
+    shared_mount.server.operations()
+    for _ in range(2):
+        os.write(file, b"content")
+        os.close(os.dup(file))
+        assert shared_mount.server.operations() == {"PutObject": 1}
+    os.write(file, b"content")
+    subprocess.run(["true"], check=True)  # a child has duplicates, and ends
+    assert shared_mount.server.operations() == {"PutObject": 1}
+    os.close(file)
+    assert shared_mount.server.operations() == {}
 
 
 @pytest.fixture(scope="module")

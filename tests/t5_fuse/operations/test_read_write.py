@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from support.budgets import status
 from support.mounts import Mounting
 from support.syscalls import another_process, in_another_process, refused
 
@@ -172,3 +173,17 @@ def test_content_with_holes_is_the_same_after_a_remount_from_the_cache_and_from_
         for place in [*range(len(model) - 70_000, 0, -1_000_003), *(chance.randrange(len(model)) for _ in range(50))]:
             assert os.pread(file.fileno(), 70_000, place) == model[place : place + 70_000]
         assert file.read() == model
+
+
+def test_pages_of_an_unchanged_file_stay_in_the_kernel_when_it_is_closed(shared_mount: Mounting, folder: Path) -> None:
+    (folder / "file").write_bytes(NOISE)
+
+    def asked_for() -> int:
+        counts = status(shared_mount)
+        return int(counts["cache_hits"]) + int(counts["cache_misses"])
+
+    before = asked_for()
+    assert (folder / "file").read_bytes() == NOISE
+    between = asked_for()
+    assert (folder / "file").read_bytes() == NOISE
+    assert before < between == asked_for()

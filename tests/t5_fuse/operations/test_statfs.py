@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.budgets import requests_of
 from support.mounts import Mounting, mounting
+from support.syscalls import refused
 
 from ssecfs.sizes import TIB
 
@@ -30,6 +31,23 @@ def test_df_shows_the_bucket(shared_mount: Mounting) -> None:
     assert done.stdout.splitlines()[1].split() == ["bucket/shared", "fuse.ssecfs", "0%", str(shared_mount.path)]
 
 
-def test_read_only_mount_says_so(shared_mount: Mounting, tmp_path: Path) -> None:
+def test_set_id_bits_and_devices_have_no_effect(shared_mount: Mounting) -> None:
+    flags = os.statvfs(shared_mount.path).f_flag
+    assert flags & os.ST_NOSUID
+    assert flags & os.ST_NODEV
+
+
+def test_read_only_mount_says_so_and_refuses_every_change(shared_mount: Mounting, folder: Path, tmp_path: Path) -> None:
+    (folder / "file").write_bytes(b"content")
     with mounting(shared_mount.server, tmp_path, shared_mount.keyfile, "--read-only", source="bucket/shared") as mounted:
         assert os.statvfs(mounted.path).f_flag & os.ST_RDONLY
+        place = mounted.path / folder.name
+        assert (place / "file").read_bytes() == b"content"
+        assert refused(os.open, place / "file", os.O_WRONLY) == "EROFS"
+        assert refused(os.truncate, place / "file", 0) == "EROFS"
+        assert refused((place / "new").touch) == "EROFS"
+        assert refused((place / "new").mkdir) == "EROFS"
+        assert refused((place / "file").unlink) == "EROFS"
+        assert refused((place / "file").rename, place / "new") == "EROFS"
+        assert refused((place / "file").chmod, 0o600) == "EROFS"
+        assert refused(os.setxattr, place / "file", "user.a", b"x") == "EROFS"

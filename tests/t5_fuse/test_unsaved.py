@@ -1,0 +1,124 @@
+"""What becomes of what is not on the server: it cannot be stored, the daemon is killed, or the local disk is full."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.budgets import flush, status
+from support.mounts import LIMIT_S, Mounting, mounting, ssecfs
+from support.rawhttp import ask
+from support.s3server import S3Server, s3_server
+from support.syscalls import outcome, refused
+
+from ssecfs.sizes import MIB
+
+pytestmark = pytest.mark.mount
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, fuse_device: Path) -> Iterator[S3Server]:
+    with s3_server(tmp_path_factory.mktemp("unsaved") / "server", tls="off") as running:
+        yield running
+
+
+@pytest.fixture
+def misbehave(server: S3Server) -> Iterator[Callable[..., None]]:
+    """Puts faults of the server in force until the test ends, or until there are to be none."""
+
+    def set_rules(*rules: str) -> None:
+        assert ask(server, "PUT", "/?ssecfs-faults", "\n".join(rules).encode())[0] == 200
+
+    yield set_rules
+    set_rules()
+
+
+@pytest.fixture
+def mounted(server: S3Server, tmp_path: Path, keyfile: Path, request: pytest.FixtureRequest) -> Iterator[Mounting]:
+    with mounting(server, tmp_path, keyfile, "--timeout", "2", source=f"bucket/{request.node.name}") as place:
+        yield place
+
+
+def write_in_vain(path: Path) -> None:
+    """Write, and be told that it cannot be stored."""
+    file = os.open(path, os.O_CREAT | os.O_WRONLY)
+    os.write(file, b"new content")
+    assert refused(os.close, file) == "EACCES"
+
+
+def test_umount_command_leaves_it_mounted_while_something_cannot_be_stored(
+    mounted: Mounting, misbehave: Callable[..., None]
+) -> None:
+    misbehave("status=403,operation=PutObject")
+    write_in_vain(mounted.path / "file")
+    done = ssecfs("umount", mounted.path)
+    assert (done.returncode, "stays mounted" in done.stderr) == (1, True)
+    assert mounted.path.is_mount()
+    assert (mounted.path / "file").read_bytes() == b"new content"
+    misbehave()
+    flush(mounted)
+    mounted.remount()
+    assert (mounted.path / "file").read_bytes() == b"new content"
+
+
+def test_plain_umount_uploads_what_it_can_and_tells_the_log_of_the_rest(
+    mounted: Mounting, misbehave: Callable[..., None]
+) -> None:
+    (mounted.path / "file").write_bytes(b"old content")
+    misbehave("status=403,operation=PutObject")
+    write_in_vain(mounted.path / "file")
+    with mounted.daemon_ending():
+        subprocess.run(["umount", mounted.path], check=True, timeout=LIMIT_S)
+    assert "not everything could be uploaded before the end" in mounted.log()
+    misbehave()
+    mounted.mount()
+    assert (mounted.path / "file").read_bytes() == b"old content"
+
+
+def test_killed_daemon_loses_what_was_still_being_written_and_nothing_else(mounted: Mounting) -> None:
+    for name in ("closed", "synchronised", "open"):
+        (mounted.path / name).write_bytes(b"old")
+    (mounted.path / "closed").write_bytes(b"new")
+    files = [os.open(mounted.path / name, os.O_WRONLY) for name in ("synchronised", "open")]
+    for file in files:
+        os.write(file, b"new")
+    os.fsync(files[0])
+    os.write(files[0], b"er")
+    mounted.kill_daemon()
+    assert [refused(os.close, file) for file in files] == ["ENOTCONN", "ENOTCONN"]
+    mounted.mount()
+    assert {path.name: path.read_bytes() for path in mounted.path.iterdir()} == {
+        "closed": b"new",
+        "synchronised": b"new",
+        "open": b"old",
+    }
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for few blocks."""
+    path = tmp_path / "cache"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={128 * MIB},mode=700", "tmpfs", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def test_full_local_disk_refuses_writes_and_lets_reads_through(
+    server: S3Server, small_disk: Path, tmp_path: Path, keyfile: Path
+) -> None:
+    with mounting(server, tmp_path, keyfile, source="bucket/full") as mounted:
+        (mounted.path / "file").write_bytes(bytes(20 * MIB))
+        mounted.remount()
+        full = os.open(mounted.path / "too-large", os.O_CREAT | os.O_RDWR)
+        written = 0
+        while isinstance(count := outcome(os.write, full, b"x" * MIB), int):
+            written += count
+        assert (count, written > 32 * MIB) == ("ENOSPC", True)
+        assert (mounted.path / "file").read_bytes() == bytes(20 * MIB)
+        assert os.pread(full, MIB, written - MIB) == b"x" * MIB
+        (mounted.path / "too-large").unlink()
+        os.close(full)
+        (mounted.path / "small").write_bytes(b"fits again")
+        assert status(mounted)["dirty_bytes"] == 0
