@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import shutil
 import sqlite3
 import tracemalloc
 from collections import Counter
@@ -201,8 +202,12 @@ def test_start_in_a_folder_with_files_of_somebody_else_removes_rests_of_uploads_
     for path in precious + rests:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
+    shutil.move(rests[1], tmp_path / "rest")  # data without an index is not touched, see test_server_process
     with s3_server(directory, tls="off") as server:
         assert ask(server, "PUT", "/bucket/a", b"content")[0] == 200
+    shutil.move(tmp_path / "rest", rests[1])
+    with s3_server(directory, tls="off") as server:
+        assert ask(server, "GET", "/bucket/a")[2] == b"content"
     assert [path.read_text() for path in precious] == [path.name for path in precious]
     assert [path for path in rests if path.exists()] == []
 
