@@ -3,23 +3,37 @@
 import errno
 import inspect
 import logging
+import os
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pyfuse3
 import pytest
+import trio
+from support.syscalls import refused
 
 from ssecfs.errors import NoEntryError, StoreBusyError
 from ssecfs.fuse.boundary import replies
-from ssecfs.fuse.operations import Operations
+from ssecfs.fuse.operations import Filesystem, Operations
+from ssecfs.fuse.session import mounted
 from ssecfs.fuse.xattrs import XattrOperations
+from ssecfs.threads import run_in
 
 
 class Broken:
-    """A floor below in which every step has a bug."""
+    """A part of the floor below in which every step has a bug."""
+
+    made = 0
 
     def __getattr__(self, name: str) -> Any:
         message = f"bug in {name}"
         raise RuntimeError(message)
+
+
+def broken_operations() -> XattrOperations:
+    parts = {field.name: Broken() for field in fields(Filesystem)}
+    return XattrOperations(Filesystem(**parts))  # type: ignore[arg-type]
 
 
 OURS = {**vars(Operations), **vars(XattrOperations)}
@@ -30,7 +44,7 @@ ANSWERING = {"access", "link"}
 
 @pytest.mark.parametrize("name", [name for name in HANDLERS if name not in ANSWERING])
 async def test_bug_in_a_handler_is_eio_for_the_program_and_one_traceback(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    handler = getattr(XattrOperations(Broken()), name)  # type: ignore[arg-type]
+    handler = getattr(broken_operations(), name)
     arguments: list[Any] = [Broken() for _ in inspect.signature(handler).parameters]
     if name == "forget":
         arguments = [[(1, 1)]]
@@ -42,6 +56,22 @@ async def test_bug_in_a_handler_is_eio_for_the_program_and_one_traceback(name: s
     (record,) = caplog.records
     assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
     assert f"{name} failed unexpectedly" in record.getMessage()
+
+
+@pytest.mark.mount
+async def test_mount_goes_on_after_bugs(tmp_path: Path, fuse_device: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = tmp_path / "mnt"
+    place.mkdir()
+    limiter = trio.CapacityLimiter(1)
+    with mounted(broken_operations(), place, {"fsname=broken"}):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pyfuse3.main)
+            for _ in range(2):
+                for call in (os.stat, os.statvfs, os.listdir):
+                    assert await run_in(limiter, refused, call, place) == "EIO"
+                assert await run_in(limiter, refused, os.mkdir, place / "name") == "EIO"
+            nursery.cancel_scope.cancel()
+    assert len(caplog.records) == len([record for record in caplog.records if record.exc_info]) >= 8
 
 
 def test_every_handler_of_ours_is_within_the_boundary() -> None:

@@ -20,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, fuse_device: Path) -> Itera
         yield running
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_uploads_what_is_open_and_unmounts(
     server: S3Server, tmp_path: Path, keyfile: Path, number: signal.Signals
 ) -> None:
