@@ -118,6 +118,7 @@ class Removal:
             self._tables.directories.drop_tree(inode)
         self._tables.directories.note_removed(parent, inode.name)
         parent.note_entries_changed(self._now_ns())
+        inode.note_name_changed(self._now_ns())
         self._tables.inodes.unlink(inode)
 
 

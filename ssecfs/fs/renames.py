@@ -13,7 +13,7 @@ end, lets the next mount take the copies back (copy, mark) or delete what is lef
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -166,6 +166,7 @@ class Renames:
         target_key = self._tables.namespace.file_key(target.file_path)
         if target.inode is not None:
             await self._removal.detach_content(target.inode)
+        inode.note_name_changed(self._now_ns())
         if source is None:
             # Not on the server yet: what is there under the new name will be replaced by the first upload.
             self._switch_file(inode, target)
@@ -196,7 +197,7 @@ class Renames:
             source = inode.version
             assert source is not None, "a clean file is on the server"  # noqa: S101 - see _move_file
             inode.take_reads()
-            attrs = inode.attrs = replace(inode.attrs, ctime_ns=self._now_ns())
+            attrs = inode.attrs
             metadata = self._saver.metadata_for(attrs, target_key)
             try:
                 version = await self._copier.copy(source, target_key, metadata, self._condition_for(target))
@@ -283,6 +284,7 @@ class Renames:
         if move.has_file_as_marker or (move.copied and not is_marked and target.inode is None):
             return None
         marker_key = move.target_key(ObjectKey(move.source))
+        directory.note_name_changed(self._now_ns())
         attrs = directory.attrs
         version = await self._store.put(marker_key, b"", self._saver.metadata_for(attrs, marker_key), Always())
         self._mover.note_made(move, version, attrs)

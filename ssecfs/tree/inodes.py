@@ -126,6 +126,10 @@ class Inode:
         """An entry came or went: the directory's times move, here only (it would cost a PUT for each file)."""
         self.attrs = replace(self.attrs, mtime_ns=now_ns, ctime_ns=now_ns)
 
+    def note_name_changed(self, now_ns: int) -> None:
+        """The inode gets another name or loses it: ctime moves, and is saved with what has to be saved anyway."""
+        self.attrs = replace(self.attrs, ctime_ns=now_ns)
+
     @property
     def atime_ns(self) -> int:
         """Time of access, reads that are only known here included."""

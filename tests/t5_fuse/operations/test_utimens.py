@@ -127,6 +127,24 @@ def test_changes_move_ctime_and_those_of_content_mtime(file: Path, change: Calla
     assert {name for name in names if getattr(after, f"st_{name}_ns") != getattr(before, f"st_{name}_ns")} == moved
 
 
+def test_every_kind_of_rename_and_removal_moves_ctime(folder: Path) -> None:
+    """Of what is saved, of what is being written, of a directory, of what is replaced or removed while it is open."""
+    directory, saved, written = folder / "directory", folder / "saved", folder / "written"
+    directory.mkdir()
+    saved.write_bytes(b"content")
+    with written.open("wb", buffering=0) as opened, saved.open("rb") as replaced:
+        opened.write(b"new")
+        before = time.time_ns()
+        directory.rename(folder / "directory-2")
+        saved_status = os.fstat(replaced.fileno())
+        written.rename(saved)  # replaces it
+        assert min((folder / "directory-2").stat().st_ctime_ns, saved.stat().st_ctime_ns) >= before > saved_status.st_ctime_ns
+        assert os.fstat(replaced.fileno()).st_ctime_ns >= before
+        before = time.time_ns()
+        saved.unlink()
+        assert os.fstat(opened.fileno()).st_ctime_ns >= before
+
+
 def test_emptying_an_empty_file_moves_its_times_and_they_are_saved(own_mount: Mounting) -> None:
     """`: > stamp`, as makefiles do it."""
     stamp = own_mount.path / "stamp"
