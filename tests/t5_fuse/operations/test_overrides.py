@@ -9,7 +9,7 @@ import pytest
 from support.budgets import FOREVER, flush
 from support.clients import client_of, ssec_of
 from support.errnos import refusal
-from support.mounts import Mounting, mounting
+from support.mounts import Mounting, mounting, ssecfs
 from support.s3server import S3Server
 
 from ssecfs.keyring.keyfile import load_keyfile
@@ -19,26 +19,22 @@ pytestmark = pytest.mark.mount
 OVERRIDES = ("--uid", "1234", "-o", "gid=2345,umask=027")
 
 
-@pytest.fixture
-def prepared(counting_server: S3Server, tmp_path: Path, keyfile: Path, request: pytest.FixtureRequest) -> Mounting:
-    """What a mount without overrides left; not mounted."""
-    source = f"bucket/{request.node.name}"
-    with mounting(counting_server, tmp_path, keyfile, *FOREVER, source=source) as mounted:
-        (mounted.path / "file").write_bytes(b"content")
+@pytest.fixture(scope="module")
+def overridden(counting_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounting]:
+    """What a mount without overrides left, mounted with them."""
+    place = tmp_path_factory.mktemp("overridden")
+    assert ssecfs("keygen", place / "keyfile").returncode == 0
+    with mounting(counting_server, place, place / "keyfile", *FOREVER, source="bucket/overridden") as mounted:
+        for name in ("file", "file-to-chown", "file-to-chmod"):
+            (mounted.path / name).write_bytes(b"content")
+            (mounted.path / name).chmod(0o777)
         (mounted.path / "directory").mkdir()
-        (mounted.path / "link").symlink_to("file")
-        for name in ("file", "directory", "link"):
-            os.lchown(mounted.path / name, 5, 6)
-        (mounted.path / "file").chmod(0o777)
         (mounted.path / "directory").chmod(0o1777)
-    return mounted
-
-
-@pytest.fixture
-def overridden(prepared: Mounting) -> Iterator[Mounting]:
-    prepared.mount(*FOREVER, *OVERRIDES)
-    yield prepared
-    prepared.umount()
+        (mounted.path / "link").symlink_to("file")
+        for path in mounted.path.iterdir():
+            os.lchown(path, 5, 6)
+        mounted.remount(*FOREVER, *OVERRIDES)
+        yield mounted
 
 
 def shown(path: Path) -> tuple[int, int, int]:
@@ -78,26 +74,18 @@ def test_new_entries_are_stored_as_they_are_shown_but_for_the_masked_bits(overri
 
 
 def test_chown_to_the_owner_that_is_shown_does_nothing_and_to_another_is_refused(overridden: Mounting) -> None:
-    file = overridden.path / "file"
+    file = overridden.path / "file-to-chown"
     assert refusal(os.chown, file, 5, -1) == "EPERM"
     assert refusal(os.chown, file, -1, 6) == "EPERM"
     os.chown(file, 1234, 2345)
     assert shown(file) == (0o750, 1234, 2345)
-    assert stored(overridden, "file") == (0o777, 5, 6)
+    assert stored(overridden, "file-to-chown") == (0o777, 5, 6)
 
 
 def test_chmod_changes_the_bits_that_are_shown_and_leaves_the_others_as_stored(overridden: Mounting) -> None:
-    file = overridden.path / "file"
+    file = overridden.path / "file-to-chmod"
     file.chmod(0o640)
     assert shown(file)[0] == 0o640
-    assert stored(overridden, "file") == (0o667, 5, 6)  # 0640 where the mask is open, 0027 as it was
+    assert stored(overridden, "file-to-chmod") == (0o667, 5, 6)  # 0640 where the mask is open, 0027 as it was
     file.write_bytes(b"other content")
-    assert stored(overridden, "file") == (0o667, 5, 6)
-
-
-def test_mount_without_them_shows_what_is_stored(prepared: Mounting) -> None:
-    prepared.mount(*FOREVER, *OVERRIDES)
-    shown(prepared.path / "file")
-    prepared.remount(*FOREVER)
-    assert shown(prepared.path / "file") == (0o777, 5, 6)
-    prepared.umount()
+    assert stored(overridden, "file-to-chmod") == (0o667, 5, 6)
