@@ -4,7 +4,8 @@ What lives here: which names exist and what kind of thing they are. What does no
 one name (``asking``), attributes (``attrbook``), inodes (``inodes``). Imported by ``fs``.
 
 One listing answers for every name of its directory, present or not, and for the directory itself, until its time is up. A
-directory of more than one page is listed in full only for readdir; single names in it are asked for one by one.
+directory of more than one page is listed in full only for readdir; single names in it are asked for one by one, and every few
+questions pay for one more page.
 """
 
 import logging
@@ -82,17 +83,15 @@ class Directories:
         """
         path = inode.path
         listing = self._fresh(path)
-        if listing is None and (name.is_shortened or not self._is_large(path)):
+        if listing is None:
             listing = self._begin(path)
-        while listing is not None:
-            listing.is_entered = True
-            if listing.knows(name):
-                return Finding(listing.get(name), listing.began_at)
-            if listing.is_large and not name.is_shortened:
-                break
+        listing.is_entered = True
+        while not listing.knows(name):
+            if not name.is_shortened and listing.may_ask():
+                listing.asked += 1
+                return await self._asker.ask(path, name, likely, may_have_old_marker=listing.has_old_markers)
             await self.extend(path, listing)
-        kept = self._kept.get(path)
-        return await self._asker.ask(path, name, likely, may_have_old_marker=kept is not None and kept.has_old_markers)
+        return Finding(listing.get(name), listing.began_at)
 
     async def look(self, path: str, max_keys: int = FULL_PAGE) -> Presence:
         """Say whether a directory is there, by its own listing, which answers for what is in it as well.
@@ -101,7 +100,7 @@ class Directories:
             StoreError: the endpoint could not tell.
         """
         listing = self._fresh(path)
-        if listing is None and self._is_large(path):
+        if (listing is None or not listing.pages) and self._is_large(path):
             return await self._asker.look(path)
         if listing is None:
             listing = self._begin(path)
@@ -235,8 +234,14 @@ class Directories:
 
     def _begin(self, path: str) -> Listing:
         """Begin a new listing; its first page is still to be fetched."""
-        hidden = None if path else OWN_FOLDER
-        listing = Listing(self._namespace.listing_prefix(path), trio.current_time(), hidden)
+        before = self._kept.get(path)
+        listing = Listing(
+            self._namespace.listing_prefix(path),
+            trio.current_time(),
+            hidden=None if path else OWN_FOLDER,
+            was_large=self._is_large(path),
+            has_old_markers=before is not None and before.has_old_markers,
+        )
         self._keep(path, listing)
         return listing
 

@@ -21,6 +21,9 @@ from ssecfs.tree.names import FOLDER_SUFFIX, SEPARATOR, Name, show, show_beside
 FULL_PAGE: Final = 1000
 """Names of a full page: a directory with fewer is listed for the sake of one."""
 
+QUESTIONS_FOR_A_PAGE: Final = 4
+"""Single names that are asked for before one more page of a large directory is listed: it costs about as much as they."""
+
 FIRST_LOOK_AHEAD: Final = 8
 LAST_LOOK_AHEAD: Final = 256
 """Bounds on the entries that are looked at before they are asked for."""
@@ -73,7 +76,9 @@ class Listing:
     Attributes:
         prefix: of the object keys of its entries.
         hidden: component of a directory that is not shown; None: all are.
-        has_old_markers: whether any directory here has a marker ``NAME_$folder$``.
+        has_old_markers: whether any directory here has, or had before, a marker ``NAME_$folder$``.
+        was_large: whether the listing before it had too many names to be made for the sake of one.
+        asked: single names that were asked for instead of listing more.
         began_at: loop time at which its first page was asked for.
         answered_at: loop time at which the last look-up of a name was answered.
         marker: version of the directory's own marker; None: it has none, or is not listed yet.
@@ -87,12 +92,14 @@ class Listing:
         "_given",
         "_last_place",
         "_order",
+        "_ordered_pages",
         "_pace_s",
         "_shortened",
         "_shown",
         "_window",
         "added",
         "answered_at",
+        "asked",
         "began_at",
         "has_old_markers",
         "hidden",
@@ -101,14 +108,19 @@ class Listing:
         "next_token",
         "pages",
         "prefix",
+        "was_large",
     )
 
-    def __init__(self, prefix: str, began_at: float, hidden: str | None = None) -> None:
-        """Begin with nothing."""
+    def __init__(
+        self, prefix: str, began_at: float, hidden: str | None = None, *, was_large: bool = False, has_old_markers: bool = False
+    ) -> None:
+        """Begin with nothing; see the attributes."""
         self.began_at = began_at
         self.answered_at = began_at
         self.hidden = hidden
-        self.has_old_markers = False
+        self.has_old_markers = has_old_markers
+        self.was_large = was_large
+        self.asked = 0
         self.marker: ObjectVersion | None = None
         self.pages: list[PageOfNames] = []
         self.added: dict[Name, None] = {}
@@ -120,6 +132,7 @@ class Listing:
         self._shortened: dict[Name, Name] = {}
         self._covered = b""
         self._order: list[Name] = []
+        self._ordered_pages = 0
         self._last_place = -(1 << 62)
         self._pace_s = 0.0
         self._window = 0
@@ -137,7 +150,13 @@ class Listing:
     @property
     def is_large(self) -> bool:
         """Tell whether it has too many names to be listed for the sake of one."""
-        return len(self._entries) > (FULL_PAGE if self.is_complete else FULL_PAGE - 1)
+        if self.is_complete:
+            return len(self._entries) > FULL_PAGE
+        return self.was_large or len(self._entries) >= FULL_PAGE
+
+    def may_ask(self) -> bool:
+        """Tell whether a name that is not known is to be asked for by itself; else one more page is due."""
+        return self.is_large and self.asked < QUESTIONS_FOR_A_PAGE * (len(self.pages) + self.was_large)
 
     @property
     def shows_anything(self) -> bool:
@@ -215,8 +234,8 @@ class Listing:
         A single look-up asks for nothing more. From the second in order on, the window doubles, but not further than the
         program will come within horizon_s, at the pace of the look-ups so far without the time that it waited for us.
         """
-        if not self._order:
-            self._order = sorted(self._entries)
+        if self._ordered_pages != len(self.pages):
+            self._order, self._ordered_pages = sorted(self._entries), len(self.pages)
         place = bisect_right(self._order, name)
         is_next = self._last_place < place <= self._last_place + max(self._window, FIRST_LOOK_AHEAD)
         if is_next:

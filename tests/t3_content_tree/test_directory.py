@@ -22,7 +22,7 @@ from ssecfs.tree.attrs import Defaults
 from ssecfs.tree.attrshelf import AttrShelf
 from ssecfs.tree.directory import ENTRIES_PER_LISTING, MAX_KEPT_ENTRIES, Directories
 from ssecfs.tree.inodes import Inode, InodeTable
-from ssecfs.tree.listing import Entry, EntryKind
+from ssecfs.tree.listing import QUESTIONS_FOR_A_PAGE, Entry, EntryKind
 from ssecfs.tree.names import Name, Namespace
 
 TTL_S = 5.0
@@ -114,6 +114,19 @@ async def test_single_names_of_a_large_directory_are_asked_for_one_by_one(tree: 
     assert (await tree.has(d, "none"), tree.store.operations) == (False, {"head": 1, "list_page": 1})
     tree.store.operations.clear()
     assert ((await tree.directories.look(d.path)).is_there, tree.store.operations) == (True, {"list_page": 1})
+
+
+async def test_many_names_of_a_large_directory_are_listed_again_instead_of_asked_for(
+    tree: Tree, autojump_clock: MockClock
+) -> None:
+    names = [f"{number:04}" for number in range(2500)]
+    await tree.put(*(f"d/{name}" for name in names))
+    d = tree.directory("d")
+    await tree.names(d)
+    await trio.sleep(TTL_S)
+    tree.store.operations.clear()
+    assert all([await tree.has(d, name, EntryKind.OBJECT) for name in names])
+    assert tree.store.operations == {"head": 3 * QUESTIONS_FOR_A_PAGE, "list_page": 3}
 
 
 async def test_failed_page_is_told_and_asked_for_again_without_a_gap(tree: Tree) -> None:
