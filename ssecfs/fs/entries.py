@@ -7,7 +7,7 @@ import stat
 from typing import Final
 
 from ssecfs.content.readahead import ReadAhead
-from ssecfs.errors import BadRequestError, NameTooLongError, NotPermittedError
+from ssecfs.errors import BadRequestError, NameTooLongError, NotPermittedError, ObjectExistsError
 from ssecfs.fs.files import Existing, Files, Owner
 from ssecfs.fs.saving import Saver, Tables
 from ssecfs.tree.inodes import Inode
@@ -66,8 +66,12 @@ class Entries:
         try:
             if content:
                 await self._files.write(fh, 0, content)
-            await self._saver.save(inode)
+            await self._saver.save_new(inode)
             self._tables.inodes.note_lookup(inode)
+        except ObjectExistsError:
+            self._tables.directories.drop(parent)
+            self._tables.inodes.unlink(inode)
+            raise
         except BaseException:
             self._tables.inodes.unlink(inode)
             raise

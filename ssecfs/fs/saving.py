@@ -120,6 +120,18 @@ class Saver:
                 self.progress.last_error = str(error)
                 raise
 
+    async def save_new(self, inode: Inode) -> None:
+        """Store a file that was just made; if the name was taken meanwhile, there is no conflict: it was not made.
+
+        Raises:
+            ObjectExistsError: the name is taken.
+            StoreError: the endpoint refused or could not be reached.
+        """
+        async with self._gate.changing(inode), inode.lock:
+            open_file = self._tables.open_files.peek(inode.ino)
+            assert open_file is not None, "who makes a file has it open"  # noqa: S101 - a bug, not an input
+            await self.upload_as(inode, open_file, self._tables.namespace.file_key(inode.path), self._condition_for(inode))
+
     def note_changed(self, inode: Inode, attrs: Attrs) -> None:
         """Take over changed attributes: they are saved in a moment, or with the content that is to be saved anyway."""
         inode.attrs = attrs

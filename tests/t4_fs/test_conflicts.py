@@ -19,7 +19,7 @@ from ssecfs.cache.spans import BLOCK_SIZE
 from ssecfs.errors import SsecfsError, StoreUnreachableError
 from ssecfs.fs.attributes import AttrChange
 from ssecfs.fs.conflicts import Origin, conflict_name
-from ssecfs.fs.files import Access, Content
+from ssecfs.fs.files import Access, Content, Owner
 from ssecfs.s3.types import Always, ObjectKey
 from ssecfs.sizes import MIB
 
@@ -142,6 +142,18 @@ async def test_new_file_whose_name_was_taken_meanwhile_is_kept_beside_theirs(cli
     await stale(clients.ours, fh)
     assert await clients.ours.read("file") == b"theirs"
     assert conflicts_in(clients.store) == {f"file{CONFLICT_SUFFIX}": b"ours"}
+
+
+async def test_link_whose_name_was_taken_meanwhile_is_not_made(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with fs_mount(store, tmp_path / "ours", ttl_s=1000) as ours:
+        assert await ours.listdir("") == []
+        await store.put(ObjectKey("name"), b"theirs", {}, Always())
+        with pytest.raises(SsecfsError) as caught:
+            await ours.fs.entries.symlink(ours.fs.inodes.root, b"name", b"target", Owner(1, 2, 0o120777))
+        assert errno_name(caught.value) == "EEXIST"
+        assert await ours.read("name") == b"theirs"
+    assert list(store.objects) == ["name"]
 
 
 async def test_second_conflict_of_a_moment_gets_a_name_of_its_own(clients: Clients) -> None:

@@ -125,8 +125,11 @@ def test_very_large_file_is_written_read_renamed_patched_and_cut(server: S3Serve
     live_a_life(server, mounted, 6 * GIB + 12_345)
 
 
-def test_large_file_on_a_server_that_cannot_copy_goes_through_here(tmp_path: Path, keyfile: Path, fuse_device: Path) -> None:
-    with s3_server(tmp_path / "server", "--profile", "no-copy") as server, mounting(server, tmp_path, keyfile) as mounted:
+@pytest.mark.parametrize("profile", ["no-copy", "ceph"])
+def test_large_file_on_a_server_that_cannot_copy_goes_through_here(
+    tmp_path: Path, keyfile: Path, fuse_device: Path, profile: str
+) -> None:
+    with s3_server(tmp_path / "server", "--profile", profile) as server, mounting(server, tmp_path, keyfile) as mounted:
         big = BigFile(mounted.path / "big", 40 * MIB + 12_345)
         big.write()
         server.requests()
