@@ -9,7 +9,6 @@
     │  ├─ NotEmptyError                  ENOTEMPTY
     │  ├─ BadRequestError                EINVAL
     │  ├─ NameTooLongError               ENAMETOOLONG
-    │  ├─ ReadOnlyMountError             EROFS
     │  ├─ NotPermittedError              EPERM
     │  ├─ UnsupportedError               ENOTSUP
     │  ├─ NoAttributeError               ENODATA
@@ -24,10 +23,8 @@
     │  ├─ BucketMissingError             EIO
     │  ├─ AccessDeniedError              EACCES
     │  │  ├─ WrongCustomerKeyError       EACCES     a key was given and refused
-    │  │  ├─ CustomerKeyNeededError      EACCES     the object is SSE-C, the request had no key
-    │  │  └─ SsecBlockedError            EACCES     the bucket refuses SSE-C writes
+    │  │  └─ CustomerKeyNeededError      EACCES     the object is SSE-C, the request had no key
     │  ├─ CredentialsRefusedError        EACCES
-    │  ├─ NotEncryptedError              EACCES     a key was sent for an object that is not SSE-C
     │  ├─ StoreUnsupportedError          ENOTSUP    the endpoint cannot do this operation
     │  ├─ StoreBusyError     transient   EIO        throttled or 5xx
     │  ├─ StoreUnreachableError trans.   ETIMEDOUT
@@ -116,12 +113,6 @@ class NameTooLongError(RequestError):
     errno = _errno.ENAMETOOLONG
 
 
-class ReadOnlyMountError(RequestError):
-    """The mount is read-only."""
-
-    errno = _errno.EROFS
-
-
 class NotPermittedError(RequestError):
     """Not possible on this filesystem (hard links, device nodes)."""
 
@@ -208,18 +199,8 @@ class CustomerKeyNeededError(AccessDeniedError):
     """The object is SSE-C and the request had no key."""
 
 
-class SsecBlockedError(AccessDeniedError):
-    """The bucket refuses SSE-C writes (the default of new AWS buckets since April 2026)."""
-
-
 class CredentialsRefusedError(StoreError):
     """The endpoint does not accept the credentials, or the clock is off."""
-
-    errno = _errno.EACCES
-
-
-class NotEncryptedError(StoreError):
-    """A customer key was sent for an object that is not SSE-C."""
 
     errno = _errno.EACCES
 

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -18,9 +18,11 @@ from typing import Final
 import pyfuse3
 import trio
 
-from ssecfs.app.config import AWS_ENDPOINT, DEFAULT_CACHE_BYTES, FREE_FLOOR_BYTES, Access, MountOptions
-from ssecfs.app.control import Answer, Handler, control_socket_path, prepare_folder, serve_control
+from ssecfs.app.config import DEFAULT_CACHE_BYTES, FREE_FLOOR_BYTES, Access, MountOptions
+from ssecfs.app.connect import Connection, connect
+from ssecfs.app.control import control_socket_path, prepare_folder, serve_control
 from ssecfs.app.process import collect_rarely
+from ssecfs.app.running import Mount, flush_all, handlers
 from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.containers import Containers
 from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory, prepare_cache_base
@@ -48,12 +50,7 @@ from ssecfs.fuse.xattrs import XattrOperations
 from ssecfs.keyring.derive import derive_subkey
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.room import Room
-from ssecfs.s3.client import BotoStore
 from ssecfs.s3.copying import Copier
-from ssecfs.s3.endpoint import S3Options, make_client
-from ssecfs.s3.guard import GuardedStore
-from ssecfs.s3.probe import DECOY, ProbeMode, Views, probe
-from ssecfs.s3.retry import RetryingStore
 from ssecfs.s3.store import ObjectStore
 from ssecfs.tasks import unwrapped
 from ssecfs.tree.attrbook import AttrBook
@@ -65,18 +62,7 @@ from ssecfs.tree.names import Namespace
 
 LOGGER: Final = logging.getLogger(__name__)
 
-CONNECTIONS: Final = 64
 DISK_THREADS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """The parts of a running mount that its tasks use."""
-
-    filesystem: Filesystem
-    open_files: OpenFiles
-    saver: Saver
-    cache: BlockCache
 
 
 def run_mount(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:
@@ -96,9 +82,9 @@ def run_mount(options: MountOptions, keyring: Keyring, on_ready: Callable[[], No
 
 async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:
     prepare_cache_base(options.cache_dir)
-    store = await _open_store(options, keyring)
+    connection = await connect(options, keyring)
     collect_rarely()
-    namespace = namespace_id(options.endpoint_url or AWS_ENDPOINT, options.bucket, options.prefix)
+    namespace = namespace_id(connection.endpoint, options.bucket, options.prefix)
     with ExitStack() as end, ExitStack() as stack:
         directory = stack.enter_context(open_cache_directory(options.cache_dir, namespace, keyring))
         containers = Containers(directory.blocks)
@@ -109,31 +95,10 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
         prepare_folder(socket_path)
         stack.callback(socket_path.unlink, missing_ok=True)
         async with trio.open_nursery() as nursery:
-            mount = await _assemble(options, keyring, store, Disk(directory, containers, index), nursery)
-            nursery.start_soon(serve_control, socket_path, _handlers(options, mount), end, name="control")
+            mount = await _assemble(options, keyring, connection, Disk(directory, containers, index), nursery)
+            nursery.start_soon(serve_control, socket_path, handlers(mount), end, name="control")
             await _serve(options, mount, on_ready)
             nursery.cancel_scope.cancel()
-
-
-async def _open_store(options: MountOptions, keyring: Keyring) -> ObjectStore:
-    """The store of the bucket, after everything about it has been checked."""
-    client = make_client(
-        S3Options(
-            endpoint_url=options.endpoint_url,
-            region=options.region,
-            profile_name=options.profile_name,
-            ca_bundle=options.ca_bundle,
-            is_http_allowed=options.is_http_allowed,
-            connections=CONNECTIONS,
-            timeout_s=options.timeout_s,
-        )
-    )
-    limiter = trio.CapacityLimiter(CONNECTIONS)
-    direct = BotoStore(client, options.bucket, keyring, limiter)
-    decoy = BotoStore(client, options.bucket, Keyring((DECOY,)), limiter)
-    mode = ProbeMode.READ_ONLY if options.access is Access.READ_ONLY else ProbeMode.READ_WRITE
-    features = await probe(Views(direct, decoy), options.bucket, options.prefix, keyring, mode)
-    return GuardedStore(RetryingStore(direct, options.timeout_s), features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +118,10 @@ class Backend:
     copier: Copier
 
 
-async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore, disk: Disk, nursery: trio.Nursery) -> Mount:
+async def _assemble(
+    options: MountOptions, keyring: Keyring, connection: Connection, disk: Disk, nursery: trio.Nursery
+) -> Mount:
+    store = connection.store
     cache, spool = _make_cache(options, store, disk, nursery)
     seal_key = derive_subkey(keyring.first, "attributes")
     defaults = _defaults(options)
@@ -190,7 +158,7 @@ async def _assemble(options: MountOptions, keyring: Keyring, store: ObjectStore,
         reads=Reads.NOTED if options.moves_atime else Reads.IGNORED,
     )
     await filesystem.nodes.load_root()
-    return Mount(filesystem, tables.open_files, saver, cache)
+    return Mount(options.source, connection.endpoint, filesystem, tables.open_files, saver, cache)
 
 
 def _make_cache(options: MountOptions, store: ObjectStore, disk: Disk, nursery: trio.Nursery) -> tuple[BlockCache, Spool]:
@@ -303,7 +271,7 @@ async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], Non
             await pyfuse3.main()
             nursery.cancel_scope.cancel()
         try:
-            await _flush(mount)
+            await flush_all(mount)
         except SsecfsError as error:
             LOGGER.error("not everything could be uploaded before the end: %s", error)  # noqa: TRY400 - no bug of ours
 
@@ -314,54 +282,6 @@ async def _end_on_signal() -> None:
         async for _ in signals:
             pyfuse3.terminate()
             return
-
-
-async def _flush(mount: Mount) -> None:
-    """Upload everything that is unsaved, files that are still open included.
-
-    Raises:
-        SsecfsError: the first failure, after everything was tried.
-    """
-    first: SsecfsError | None = None
-    for inode in mount.filesystem.files.unsaved_inodes():
-        try:
-            await mount.saver.save(inode)
-        except SsecfsError as error:
-            first = first or error
-    await mount.saver.save_all()
-    if first is not None:
-        raise first
-
-
-def _handlers(options: MountOptions, mount: Mount) -> Mapping[str, Handler]:
-    async def status() -> Answer:
-        progress = mount.saver.progress
-        return {
-            "source": options.source,
-            "endpoint": options.endpoint_url or AWS_ENDPOINT,
-            "pid": os.getpid(),
-            "dirty_bytes": mount.open_files.dirty_bytes(),
-            "unsaved": mount.saver.waiting,
-            "inodes": len(mount.filesystem.inodes),
-            "saved": progress.saved,
-            "failed": progress.failed,
-            "last_error": progress.last_error,
-            "cache_hits": mount.cache.counts.hits,
-            "cache_misses": mount.cache.counts.misses,
-            "cache_broken": mount.cache.counts.broken,
-            "cache_bytes": mount.cache.disk_bytes,
-            "cache_limit": mount.cache.disk_limit_bytes,
-        }
-
-    async def flush() -> Answer:
-        await _flush(mount)
-        return {}
-
-    async def drop_cache() -> Answer:
-        mount.cache.drop_all()
-        return {}
-
-    return {"status": status, "flush": flush, "drop cache": drop_cache}
 
 
 def _cache_options(options: MountOptions, containers: Containers) -> CacheOptions:

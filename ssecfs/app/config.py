@@ -18,7 +18,6 @@ from ssecfs.errors import ConfigError
 from ssecfs.s3.transport import check_endpoint
 from ssecfs.sizes import GIB, MIB
 
-AWS_ENDPOINT: Final = "https://s3.amazonaws.com"
 DEFAULT_CACHE_BYTES: Final = GIB
 FREE_FLOOR_BYTES: Final = 256 * MIB
 MIN_MEMORY_BYTES: Final = 16 * MIB

@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -222,8 +223,13 @@ Try:
   grep -r 'hello, bucket' {shlex.quote(str(layout.server))} {shlex.quote(str(layout.directory / "cache"))} || echo sealed
   {aws} s3 ls s3://{BUCKET}
 
-Stop it with: ssecfs demo --stop{_directory_option(layout)}
+Stop it with: {_program()} demo --stop{_directory_option(layout)}
 """
+
+
+def _program() -> str:
+    """How the user can call ssecfs from anywhere: by name only where the shell finds it."""
+    return "ssecfs" if shutil.which("ssecfs") else shlex.quote(str(Path(sys.argv[0]).absolute()))
 
 
 def _directory_option(layout: Layout) -> str:
