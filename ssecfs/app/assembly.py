@@ -268,6 +268,7 @@ async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], Non
         on_ready()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, name="signals")
+            nursery.start_soon(_end_on_request, mount.end, name="end")
             await pyfuse3.main()
             nursery.cancel_scope.cancel()
         try:
@@ -282,6 +283,12 @@ async def _end_on_signal() -> None:
         async for _ in signals:
             pyfuse3.terminate()
             return
+
+
+async def _end_on_request(end: trio.Event) -> None:
+    """After the unmounting, which the kernel need not tell us: another mount namespace may have a copy of the mount."""
+    await end.wait()
+    pyfuse3.terminate()
 
 
 def _cache_options(options: MountOptions, containers: Containers) -> CacheOptions:

@@ -137,7 +137,7 @@ class ControlClient:
             ConnectionError: the daemon ended.
         """
         self._socket.settimeout(timeout_s)
-        self._socket.sendall(json.dumps({"question": question}).encode() + b"\n")
+        self._send(question)
         received = b""
         while not received.endswith(b"\n"):
             piece = self._socket.recv(65536)
@@ -148,15 +148,19 @@ class ControlClient:
         answer: Answer = json.loads(received)
         return answer
 
-    def wait_for_end(self, timeout_s: float) -> None:
-        """Wait until the daemon has ended.
+    def end(self, timeout_s: float) -> None:
+        """Tell the daemon of what was unmounted to end, and wait until it has.
 
         Raises:
             TimeoutError: it did not in time.
         """
         self._socket.settimeout(timeout_s)
         try:
+            self._send("end")
             while self._socket.recv(65536):
                 continue
         except ConnectionError:
             return
+
+    def _send(self, question: str) -> None:
+        self._socket.sendall(json.dumps({"question": question}).encode() + b"\n")

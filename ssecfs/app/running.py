@@ -5,7 +5,9 @@ Imported by ``app.assembly``, which puts the parts together.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import trio
 
 from ssecfs.app.control import Answer, Handler
 from ssecfs.cache.blockcache import BlockCache
@@ -17,7 +19,11 @@ from ssecfs.fuse.operations import Filesystem
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """The parts of a running mount that its tasks use."""
+    """The parts of a running mount that its tasks use.
+
+    Attributes:
+        end: set when it is to end, because it was unmounted.
+    """
 
     source: str
     endpoint: str
@@ -25,6 +31,7 @@ class Mount:
     open_files: OpenFiles
     saver: Saver
     cache: BlockCache
+    end: trio.Event = field(default_factory=trio.Event)
 
 
 async def flush_all(mount: Mount) -> None:
@@ -74,4 +81,8 @@ def handlers(mount: Mount) -> Mapping[str, Handler]:
         mount.cache.drop_all()
         return {}
 
-    return {"status": status, "flush": flush, "drop cache": drop_cache}
+    async def end() -> Answer:
+        mount.end.set()
+        return {}
+
+    return {"status": status, "flush": flush, "drop cache": drop_cache, "end": end}

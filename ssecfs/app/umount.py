@@ -39,7 +39,7 @@ def unmount_and_wait(mountpoint: Path, timeout_s: float) -> None:
         flush(client, mountpoint, timeout_s)
         unmount(mountpoint)
         try:
-            client.wait_for_end(max(1.0, deadline - time.monotonic()))
+            client.end(max(1.0, deadline - time.monotonic()))
         except TimeoutError as error:
             message = f"{mountpoint} is unmounted, but its daemon is still busy after {timeout_s:g} s; see its log"
             raise StartupError(message) from error

@@ -55,6 +55,23 @@ def test_umount_takes_a_dead_mount_away(server: S3Server, tmp_path: Path, keyfil
         mounted.umount()
 
 
+def test_umount_ends_the_daemon_although_another_mount_namespace_has_a_copy(
+    server: S3Server, tmp_path: Path, keyfile: Path
+) -> None:
+    """As in a container: the kernel does not tell the daemon, because the copy is still mounted there."""
+    with mounting(server, tmp_path, keyfile, source="bucket/namespaces") as place:
+        holder = subprocess.Popen(["unshare", "--mount", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            assert holder.stdin is not None
+            assert holder.stdout is not None
+            holder.stdin.write(b"ready\n")
+            holder.stdin.flush()
+            assert holder.stdout.readline() == b"ready\n"
+            place.umount()
+        finally:
+            holder.communicate()
+
+
 def test_umount_of_something_else_is_refused(tmp_path: Path) -> None:
     done = ssecfs("umount", tmp_path)
     assert (done.returncode, "nothing of ssecfs" in done.stderr) == (3, True)
