@@ -136,7 +136,7 @@ async def _assemble(
         nursery=nursery,
     )
     tables = Tables(
-        inodes=InodeTable(defaults.for_directory(trust.mounted_s), disk.directory.keys.ino_key),
+        inodes=InodeTable(defaults.for_directory(trust.mounted_s), derive_subkey(keyring.first, "inodes")),
         directories=Directories(store=store, book=book, namespace=namespace, ttl_s=options.ttl_s, nursery=nursery),
         book=book,
         open_files=OpenFiles(cache, spool),

@@ -38,13 +38,11 @@ class CacheKeys:
         blocks: seals blocks.
         records: seals bindings, attributes and journal records.
         name_key: 32 bytes, for the HMAC that names records.
-        ino_key: 32 bytes, for inode numbers.
     """
 
     blocks: AESGCM
     records: AESGCM
     name_key: bytes
-    ino_key: bytes
 
 
 def new_data_key() -> bytes:
@@ -98,7 +96,6 @@ def make_cache_keys(data_key: bytes) -> CacheKeys:
         blocks=AESGCM(_subkey(data_key, b"blocks")),
         records=AESGCM(_subkey(data_key, b"records")),
         name_key=_subkey(data_key, b"names"),
-        ino_key=_subkey(data_key, b"inodes"),
     )
 
 

@@ -11,7 +11,10 @@ from ssecfs.ssec import CustomerKey
 
 ONE = CustomerKey(bytes(range(32)))
 TWO = CustomerKey(bytes(range(1, 33)))
-GOLDEN_ATTRIBUTES_SUBKEY = "acfba60c2fc5499f22b9fa72008b92927d30baeb63c817a0d6bc92da7430dafe"
+GOLDEN_SUBKEYS = {
+    "attributes": "acfba60c2fc5499f22b9fa72008b92927d30baeb63c817a0d6bc92da7430dafe",
+    "inodes": "6d76e465dd11f1f939946f4f5b0b42e8301000f2742030026da40bb6c7b885b5",
+}
 
 
 def test_first_key_encrypts_and_all_come_in_their_order() -> None:
@@ -62,6 +65,6 @@ def test_subkeys_differ_by_key_label_and_salt_and_never_equal_the_customer_key()
     assert ONE.reveal_bytes() not in subkeys
 
 
-def test_subkey_stays_the_same_over_versions() -> None:
-    """A golden value: caches and sealed attributes of earlier versions must open."""
-    assert derive_subkey(ONE, "attributes").hex() == GOLDEN_ATTRIBUTES_SUBKEY
+def test_subkeys_stay_the_same_over_versions() -> None:
+    """A golden value: sealed attributes of earlier versions must open, and inode numbers stay."""
+    assert {label: derive_subkey(ONE, label).hex() for label in GOLDEN_SUBKEYS} == GOLDEN_SUBKEYS

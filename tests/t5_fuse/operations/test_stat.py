@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.budgets import put_objects, remount, requests_of
-from support.mounts import Mounting
+from support.mounts import Mounting, mounting
 
 pytestmark = pytest.mark.mount
 
@@ -61,19 +61,39 @@ def test_size_of_a_link_is_that_of_its_target(folder: Path) -> None:
     assert (folder / "link").lstat().st_size == len("größer".encode())
 
 
-def test_numbers_stay_over_remounts_renames_and_new_content(own_mount: Mounting) -> None:
-    file, directory = own_mount.path / "file", own_mount.path / "directory"
-    file.write_bytes(b"1")
-    directory.mkdir()
-    before = [path.stat().st_ino for path in (own_mount.path, file, directory)]
-    assert len(set(before)) == 3
-    file.write_bytes(b"other")
+def numbers(mounted: Mounting) -> dict[str, int]:
+    """Inode numbers as look-ups give them; listings must give the same."""
+    found = {".": mounted.path.stat().st_ino} | {path.name: path.stat().st_ino for path in mounted.path.iterdir()}
+    assert {entry.name: entry.inode() for entry in os.scandir(mounted.path)}.items() < found.items()
+    return found
+
+
+def test_numbers_are_the_same_after_a_remount_and_in_a_mount_with_a_cache_of_its_own(
+    own_mount: Mounting, tmp_path: Path
+) -> None:
+    (own_mount.path / "file").write_bytes(b"1")
+    (own_mount.path / "directory").mkdir()
+    before = numbers(own_mount)
+    assert len(set(before.values())) == 3
     remount(own_mount)
-    assert [path.stat().st_ino for path in (own_mount.path, file, directory)] == before
-    renamed = file.rename(own_mount.path / "renamed")
-    assert renamed.stat().st_ino == before[1]
-    listed = {entry.name: entry.inode() for entry in os.scandir(own_mount.path)}
-    assert listed == {"renamed": before[1], "directory": before[2]}
+    assert numbers(own_mount) == before
+    with mounting(own_mount.server, tmp_path / "second", own_mount.keyfile, source=own_mount.source) as second:
+        assert numbers(second) == before
+
+
+def test_number_stays_through_new_content_and_through_a_rename_until_the_next_mount(own_mount: Mounting) -> None:
+    path = own_mount.path / "file"
+    path.write_bytes(b"1")
+    number = path.stat().st_ino
+    path.write_bytes(b"other")
+    remount(own_mount)
+    assert numbers(own_mount)["file"] == number
+    path.rename(own_mount.path / "renamed")
+    assert numbers(own_mount)["renamed"] == number
+    path.write_bytes(b"a new one in its place")
+    remount(own_mount)
+    assert numbers(own_mount)["file"] == number
+    assert numbers(own_mount)["renamed"] != number
 
 
 def test_link_counts_are_one_and_none_after_removal(folder: Path) -> None:
