@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.budgets import flush
+from support.budgets import FOREVER, flush
 from support.clients import Program
 from support.mounts import Mounting, mounting
 from support.s3server import clean_environment
@@ -49,6 +49,13 @@ def seen_afresh(mounted: Mounting, place: Path) -> Iterator[Mounting]:
     flush(mounted)
     with mounting(mounted.server, place, mounted.keyfile, source=mounted.source) as afresh:
         yield afresh
+
+
+def forget_everything(mounted: Mounting) -> None:
+    """Mount again with an empty cache."""
+    mounted.umount()
+    mounted.wipe_cache()
+    mounted.mount(*FOREVER)
 
 
 def same_in(other: Mounting, mounted: Mounting, path: Path) -> Path:

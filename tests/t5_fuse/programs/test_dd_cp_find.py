@@ -33,7 +33,7 @@ SCRIPTS = {
     "truncate": "truncate -s 100 tree/big; truncate -s +1M tree/small; truncate -s 0 tree/script; truncate -s 5 new; cksum tree/b?? tree/s[cm]* new",
     "cp -a": "cp -a tree copy; diff -r --no-dereference --exclude=fifo tree copy; find copy -printf '%P %y %m %s %l\\n' | sort",
     "cp -a of times": "cp -a tree copy; find copy -newermt 2003-01-01 -prune -o -printf '%P %T+\\n' | sort",
-    "cp --sparse=always": "truncate -s 300k s; seq 9 >> s; truncate -s 900k s; cp --sparse=always s t; cmp s t; cksum t",
+    "cp -a --sparse": "truncate -s 300k s; seq 9 >> s; truncate -s 900k s; cp -a --sparse=always s t; cmp s t; cksum t",
     "cp --reflink=auto": "cp --reflink=auto tree/big copy; cmp tree/big copy; cp --reflink=always tree/big other 2>/dev/null || echo no",
     "cp over itself": "cp tree/big tree/small; cp tree/nothing tree/big; cp tree/small tree/small; cksum tree/*g tree/small",
     "cp -u": "cp -u tree/small tree/big; cp -u tree/big tree/small; cksum tree/big tree/small",
