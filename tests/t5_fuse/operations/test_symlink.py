@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from support.budgets import requests_of
+from support.budgets import remount, requests_of
 from support.mounts import Mounting
 from support.syscalls import refused
 
@@ -70,3 +70,16 @@ def test_link_costs_one_put_and_reading_it_nothing_more(shared_mount: Mounting, 
         (folder / "link").symlink_to("target")
         assert (folder / "link").readlink() == Path("target")
     assert counted == {"PutObject": 1}
+
+
+def test_target_stays_sealed_in_the_cache_over_a_remount(own_mount: Mounting) -> None:
+    target = "a-target-that-nobody-may-read-here"
+    (own_mount.path / "link").symlink_to(target)
+    remount(own_mount)
+    with requests_of(own_mount) as counted:
+        assert (own_mount.path / "link").readlink() == Path(target)
+    assert counted == {"ListObjectsV2": 1}
+    own_mount.umount()
+    kept = [path for path in own_mount.cache.rglob("*") if path.is_file()]
+    assert any(path.parent.name == "blocks" for path in kept)
+    assert [path for path in kept if target.encode() in path.read_bytes()] == []
