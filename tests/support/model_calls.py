@@ -20,8 +20,9 @@ from ssecfs.cache.spans import BLOCK_SIZE
 Call = tuple[Any, ...]
 
 Place = int | str | tuple[Any, ...]
-"""A path or a handle as it is; or, settled when its turn comes: ("there", n) is the n-th path that there is, ("file", n) the
-n-th file, ("in", n, name) a name in the n-th directory, ("handle", n) the n-th open handle."""
+"""A path or a handle as it is, or what is settled when its turn comes: ("there", n) is the n-th path that there is, ("file", n)
+the n-th file, ("object", n) the n-th that is no directory, ("handle", n) the n-th open handle, ("in", n, name) a name in the
+n-th directory, ("free", n, name) likewise, one that does not exist."""
 
 HANDLES: Final = 3
 
@@ -59,25 +60,32 @@ def named(path: str) -> str:
     return "/".join("n" * int(part) if part.isdecimal() else part for part in path.split("/"))
 
 
-def settled(call: Call, there: Mapping[str, Facts], handles: Sequence[int]) -> Call:
-    """A call with paths and handles for places."""
-    paths = sorted(there.keys() - {"."}) or ["none"]
+def settled(call: Call, there: Mapping[str, Facts], handles: Sequence[int]) -> Call | None:
+    """A call with paths and handles for places; None: there is no such place now."""
+    paths = sorted(there.keys() - {"."})
     folders = [path for path in sorted(there) if there[path].mode.startswith("d")]
-    files = [path for path in sorted(there) if there[path].mode.startswith("-")] or paths
+    choices: Mapping[str, Sequence[object]] = {
+        "there": paths,
+        "file": [path for path in paths if there[path].mode.startswith("-")],
+        "object": [path for path in paths if path not in folders],
+        "handle": handles,
+    }
 
     def settle(argument: object) -> object:
         match argument:
-            case ("there", int(place)):
-                return paths[place % len(paths)]
-            case ("file", int(place)):
-                return files[place % len(files)]
-            case ("in", int(place), name):
+            case (str(kind), int(place)):
+                return choices[kind][place % len(choices[kind])]
+            case ("in", int(place), str(name)):
                 return str(PurePosixPath(folders[place % len(folders)], name))
-            case ("handle", int(place)):
-                return handles[place % len(handles)] if handles else 0
+            case ("free", int(place), str(name)):
+                free = [path for folder in folders if (path := str(PurePosixPath(folder, name))) not in there]
+                return free[place % len(free)]
         return argument
 
-    return tuple(map(settle, call))
+    try:
+        return tuple(map(settle, call))
+    except ZeroDivisionError:
+        return None
 
 
 def content_of(number: int, length: int) -> bytes:
@@ -121,13 +129,14 @@ BY_HANDLE: Final = (
     st.tuples(st.just("fchmod"), HANDLE, MODE),
     st.tuples(st.just("futimens"), HANDLE, TIME),
 )
+TRUNCATION: Final = st.tuples(st.just("truncate"), CONTENT, SIZE)
 OF_CONTENT: Final = (
     st.tuples(st.just("put"), NEW, SIZE),
     st.tuples(st.just("put"), PATH, SIZE),
     st.tuples(st.just("append"), CONTENT, SIZE),
     st.tuples(st.just("patch"), CONTENT, SIZE, SIZE),
     st.tuples(st.just("get"), CONTENT),
-    st.tuples(st.just("truncate"), CONTENT, SIZE),
+    TRUNCATION,
 )
 OF_NAMES: Final = (
     st.tuples(st.just("mkdir"), NEW, MODE),
@@ -168,14 +177,24 @@ SOMETHING: Final[Sequence[Call]] = (
 """What is there at the start of a sequence that does not start with nothing."""
 
 
-def sequences(then: Sequence[Call]) -> st.SearchStrategy[list[Phase]]:
+OBJECT = st.integers(0, 5).map(lambda place: ("object", place))
+FREE = st.tuples(st.just("free"), st.integers(0, 4), st.sampled_from(["a", "b", "x"]))
+BY_OTHERS = st.one_of(
+    st.tuples(st.just("foreign_store"), st.one_of(OBJECT, FREE), SIZE),
+    st.tuples(st.just("foreign_delete"), OBJECT),
+    st.tuples(st.just("foreign_mkdir"), FREE),
+)
+
+
+def sequences(
+    then: st.SearchStrategy[Call],
+    calls: st.SearchStrategy[Call] = CALL,
+    starts: Sequence[Sequence[Call]] = (SOMETHING, SOMETHING, ()),
+) -> st.SearchStrategy[list[Phase]]:
     """Sequences of about fifteen calls, with something that happens to the mount now and then."""
-    quiet: list[Call | None] = [None] * len(then)
-    phase = st.builds(Phase, st.lists(CALL, max_size=12), st.sampled_from([*quiet, *then]))
+    phase = st.builds(Phase, st.lists(calls, max_size=12), st.one_of(st.none(), then))
     return st.builds(
-        lambda start, phases: [Phase(start), *phases],
-        st.sampled_from([SOMETHING, SOMETHING, ()]),
-        st.lists(phase, min_size=1, max_size=6),
+        lambda start, phases: [Phase(start), *phases], st.sampled_from(starts), st.lists(phase, min_size=1, max_size=6)
     )
 
 
@@ -191,9 +210,11 @@ async def compare(phases: Sequence[Phase], reference: "Reference", subject: Subj
     """
     number = 0
     for phase in phases:
-        for unsettled in [*phase.calls, *([phase.then] if phase.then is not None else [])]:
+        for unsettled in [*phase.calls, phase.then]:
             number += 1
-            call = settled(unsettled, reference.look(), reference.handles())
+            call = settled(unsettled or (), reference.look(), reference.handles())
+            if not call:
+                continue
             wanted, got = reference.do(number, call), await subject.do(number, call)
             note(f"{number}: {call!r} -> {shown(wanted)}")
             assert is_alike(wanted, got), f"call {number}: {call!r} gave {shown(got)}, not {shown(wanted)}"

@@ -5,28 +5,46 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import trio
 from support.fsrig import FsRig, errno_name, fs_mount
-from support.memory_store import MemoryStore
 from support.model_calls import RENAME_EXCHANGE, RENAME_NOREPLACE, XATTR_CREATE, XATTR_REPLACE, Call, content_of, named
 from support.model_looks import Facts, summary
 from support.model_vfs import TOP, OpenCall, Vfs, owner_of, refusal
+from support.strangestore import StrangeStore
 
 from ssecfs.errors import NoAttributeError, SsecfsError
 from ssecfs.fs.attributes import AttrChange
 from ssecfs.fs.files import Owner
 from ssecfs.fs.renames import Replace
 from ssecfs.tree.inodes import Inode
+from ssecfs.tree.names import SEPARATOR, Name, join_path
+
+
+class CrashError(Exception):
+    """The end of a daemon that had no time for anything."""
+
+
+@asynccontextmanager
+async def floor_calls(store: StrangeStore, cache_folder: Path) -> AsyncIterator["FloorCalls"]:
+    """Mount for the time of the block."""
+    subject = FloorCalls(store, cache_folder)
+    await subject.start()
+    try:
+        yield subject
+    except BaseException:
+        await subject.crash()
+        raise
+    await subject.end()
 
 
 class FloorCalls:
     """The calls on a mount, and what may happen to the mount. Owns: the mount, the open files."""
 
-    def __init__(self, store: MemoryStore, cache_folder: Path) -> None:
+    def __init__(self, store: StrangeStore, cache_folder: Path) -> None:
         self.store = store
         self._cache_folder = cache_folder
         self._number = 0
@@ -34,6 +52,7 @@ class FloorCalls:
         self._mount = AsyncExitStack()
 
     async def start(self, ttl_s: float = 5.0) -> None:
+        self._ttl_s = ttl_s
         self.rig: FsRig = await self._mount.enter_async_context(fs_mount(self.store, self._cache_folder, ttl_s))
         self._fs = self.rig.fs
         self._vfs = Vfs(self._fs)
@@ -43,6 +62,14 @@ class FloorCalls:
     async def end(self) -> None:
         await self.close_all()
         await self._mount.aclose()
+
+    async def crash(self) -> None:
+        """End as after kill -9: what is on the server is all that is left."""
+        self._files.clear()
+        try:
+            await self._mount.__aexit__(CrashError, CrashError(), None)
+        except* CrashError:
+            pass
 
     async def do(self, number: int, call: Call) -> object:
         """Make a call; its result, or the name of an errno."""
@@ -87,16 +114,45 @@ class FloorCalls:
         """Time passes, and what waited for that gets its turn."""
         clock = trio.lowlevel.current_clock()
         assert isinstance(clock, trio.testing.MockClock)
-        clock.jump(seconds)
+        if seconds != float("inf"):
+            clock.jump(seconds)
         await trio.testing.wait_all_tasks_blocked()
         return None
+
+    async def kill(self, is_cache_lost: bool) -> object:
+        await self.crash()
+        return await self._mount_again(is_cache_lost, self._ttl_s)
 
     async def remount(self, is_cache_lost: bool, ttl_s: float) -> object:
         closed = await self.close_all()
         await self._mount.aclose()
+        await self._mount_again(is_cache_lost, ttl_s)
+        return closed
+
+    async def _mount_again(self, is_cache_lost: bool, ttl_s: float) -> None:
         if is_cache_lost:
             shutil.rmtree(self._cache_folder)
         await self.start(ttl_s)
+
+    # What another client does to the bucket, while no program of ours has anything open.
+
+    async def foreign_store(self, path: str, length: int) -> object:
+        return await self._by_another(path, content_of(self._number, length))
+
+    async def foreign_mkdir(self, path: str) -> object:
+        return await self._by_another(path, b"", SEPARATOR)
+
+    async def foreign_delete(self, path: str) -> object:
+        return await self._by_another(path, None)
+
+    async def _by_another(self, path: str, body: bytes | None, end: str = "") -> object:
+        closed = await self.close_all()
+        await self.flush()
+        parent, name = await self._vfs.parent(named(path))
+        await self.store.by_another(join_path(parent.path, Name(os.fsencode(name))) + end, body)
+        if self._ttl_s == float("inf"):
+            await self.remount(False, self._ttl_s)
+        await self.later(self._ttl_s)
         return closed
 
     # By handle.

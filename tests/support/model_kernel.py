@@ -13,6 +13,9 @@ from support.model_calls import RENAME_EXCHANGE, Call, content_of, named
 from support.model_looks import Facts, facts_of, look_at
 
 FILE_MODE: Final = 0o640
+FOREIGN_OWNER: Final = (1, 2)
+FOREIGN_S: Final = 1_500_000_000
+"""When other clients store objects, seconds since the epoch."""
 MOST_BYTES: Final = 16 << 20
 AT_FDCWD: Final = -100
 
@@ -196,9 +199,11 @@ class LocalCalls(KernelCalls):
         raise PermissionError(errno.EPERM, "no hard links")
 
     def rename(self, path: str, target: str, flags: int) -> object:
+        # The exchange may change what a link on the way means.
+        names = [Path(os.path.realpath(place.parent), place.name) for place in (self._at(path), self._at(target))]
         super().rename(path, target, flags)
-        if flags == RENAME_EXCHANGE and not os.path.samestat(self._at(path).lstat(), self._at(target).lstat()):
-            super().rename(path, target, flags)  # and back
+        if flags == RENAME_EXCHANGE and not os.path.samestat(*(name.lstat() for name in names)):
+            rename(*names, flags)  # and back
             raise OSError(errno.EINVAL, "no exchange")
         return None
 
@@ -213,5 +218,36 @@ class LocalCalls(KernelCalls):
     def later(self, *_: object) -> object:
         return None
 
+    def kill(self, *_: object) -> object:
+        return None
+
     def remount(self, *_: object) -> object:
         return self.close_all()
+
+    # What another client does to the bucket, while no program of ours has anything open.
+
+    def foreign_store(self, path: str, length: int) -> object:
+        closed = self.close_all()
+        place = self._at(path)
+        place.unlink(missing_ok=True)
+        place.write_bytes(content_of(self._number, length))
+        _give_defaults(place, 0o644)
+        return closed
+
+    def foreign_mkdir(self, path: str) -> object:
+        closed = self.close_all()
+        self._at(path).mkdir()
+        _give_defaults(self._at(path), 0o755)
+        return closed
+
+    def foreign_delete(self, path: str) -> object:
+        closed = self.close_all()
+        self._at(path).unlink()
+        return closed
+
+
+def _give_defaults(place: Path, mode: int) -> None:
+    """What an object without metadata shows."""
+    os.chown(place, *FOREIGN_OWNER)
+    place.chmod(mode)
+    os.utime(place, (FOREIGN_S, FOREIGN_S))
