@@ -96,7 +96,7 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
         stack.callback(socket_path.unlink, missing_ok=True)
         async with trio.open_nursery() as nursery:
             mount = await _assemble(options, keyring, connection, Disk(directory, containers, index), nursery)
-            nursery.start_soon(serve_control, socket_path, handlers(mount), end, name="control")
+            await nursery.start(serve_control, socket_path, handlers(mount), end, name="control")
             await _serve(options, mount, on_ready)
             nursery.cancel_scope.cancel()
 

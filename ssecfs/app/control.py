@@ -6,6 +6,7 @@ connection open as long as it lives: the end of a connection is the end of the d
 
 import hashlib
 import json
+import logging
 import os
 import socket
 import stat
@@ -17,6 +18,8 @@ from typing import Final, Self
 import trio
 
 from ssecfs.errors import MountpointError, SsecfsError, StartupError
+
+LOGGER: Final = logging.getLogger(__name__)
 
 Answer = Mapping[str, str | int]
 Handler = Callable[[], Awaitable[Answer]]
@@ -53,13 +56,19 @@ def prepare_folder(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-async def serve_control(path: Path, handlers: Mapping[str, Handler], end: ExitStack) -> None:
-    """Answer questions until cancelled.
+async def serve_control(
+    path: Path,
+    handlers: Mapping[str, Handler],
+    end: ExitStack,
+    task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer questions until cancelled; started when connections are accepted.
 
     Args:
         path: of the socket; its folder is prepared.
         handlers: by question.
         end: closed when the daemon has given up everything else; connections that are open then end with it.
+        task_status: for nursery.start.
     """
     listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
     await listener.bind(str(path))  # in a folder for us alone, see prepare_folder
@@ -72,7 +81,7 @@ async def serve_control(path: Path, handlers: Mapping[str, Handler], end: ExitSt
             end.callback(os.close, os.dup(stream.socket.fileno()))
             raise
 
-    await trio.serve_listeners(converse, [trio.SocketListener(listener)])
+    await trio.serve_listeners(converse, [trio.SocketListener(listener)], task_status=task_status)
 
 
 async def _converse(stream: trio.SocketStream, handlers: Mapping[str, Handler]) -> None:
@@ -102,6 +111,10 @@ async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> Answer:
         return await handler()
     except SsecfsError as error:
         return {"error": str(error)}
+    except Exception:
+        # The boundary of a background task: a bug must not end the mount.
+        LOGGER.exception("the question %r could not be answered", question)
+        return {"error": "the daemon failed unexpectedly; see its log"}
 
 
 class ControlClient:

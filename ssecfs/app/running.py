@@ -12,7 +12,6 @@ import trio
 from ssecfs.app.control import Answer, Handler
 from ssecfs.cache.blockcache import BlockCache
 from ssecfs.content.openfiles import OpenFiles
-from ssecfs.errors import SsecfsError
 from ssecfs.fs.saving import Saver
 from ssecfs.fuse.operations import Filesystem
 
@@ -40,15 +39,7 @@ async def flush_all(mount: Mount) -> None:
     Raises:
         SsecfsError: the first failure, after everything was tried.
     """
-    first: SsecfsError | None = None
-    for inode in mount.filesystem.files.unsaved_inodes():
-        try:
-            await mount.saver.save(inode)
-        except SsecfsError as error:
-            first = first or error
-    await mount.saver.save_all()
-    if first is not None:
-        raise first
+    await mount.saver.save_all(mount.filesystem.files.unsaved_inodes())
 
 
 def handlers(mount: Mount) -> Mapping[str, Handler]:

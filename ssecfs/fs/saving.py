@@ -9,6 +9,7 @@ and is never dropped.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -150,27 +151,39 @@ class Saver:
             self._tables.open_files.acquire(inode.ino, inode.version)
         self._nursery.start_soon(self._wait_and_save, waiting, name="save soon")
 
-    async def save_all(self) -> None:
-        """Save everything that waits, and return when it is on the server.
+    async def save_all(self, more: Iterable[Inode] = ()) -> None:
+        """Save everything that waits, and more, and return when it is on the server.
 
         Raises:
             SsecfsError: the first failure, after everything was tried.
         """
         errors: list[SsecfsError] = []
 
-        async def save(waiting: _Waiting) -> None:
-            try:
-                await self.save(waiting.inode)
-            except SsecfsError as error:
+        async def save(inode: Inode) -> None:
+            error = await self._try_to_save(inode)
+            if error is not None:
                 errors.append(error)
-            if not self._is_unsaved(waiting.inode):
+            waiting = self._waiting.get(inode.ino)
+            if waiting is not None and not self._is_unsaved(inode):
                 waiting.hurry.set()
 
         async with open_tasks() as nursery:
-            for waiting in list(self._waiting.values()):
-                nursery.start_soon(save, waiting)
+            for inode in {*more, *(waiting.inode for waiting in self._waiting.values())}:
+                nursery.start_soon(save, inode)
         if errors:
             raise errors[0]
+
+    async def _try_to_save(self, inode: Inode) -> SsecfsError | None:
+        """Save an inode, where a failure must not keep others from being saved; it is given back."""
+        try:
+            await self.save(inode)
+        except SsecfsError as error:
+            return error
+        except Exception:
+            # The boundary of background tasks: a bug must neither end the mount nor drop the data.
+            LOGGER.exception("inode %d cannot be saved", inode.ino)
+            return SsecfsError(f"inode {inode.ino} cannot be saved because of a bug; see the log")
+        return None
 
     def has_other_users(self, inode: Inode) -> bool:
         """Tell whether anybody but us, who only wait to save it, has a file open."""
@@ -308,7 +321,9 @@ class Saver:
                     waiting.hurry, pauses, pause_s = trio.Event(), iter(RETRY_S), COALESCE_S
                 else:
                     pause_s = next(pauses, RETRY_S[-1])
-                    await self._try_to_save(inode, pause_s)
+                    error = await self._try_to_save(inode)
+                    if error is not None and not isinstance(error, ObjectChangedError):  # a conflict is in the log already
+                        LOGGER.warning("inode %d is not saved yet, trying again in %g s: %s", inode.ino, pause_s, error)
                 if self._is_being_written(inode):
                     break  # the last close saves what was written since
         finally:
@@ -316,17 +331,6 @@ class Saver:
             if not inode.attrs.is_dir:
                 self._tables.open_files.release(inode.ino)
             self._tables.inodes.unpin(inode)
-
-    async def _try_to_save(self, inode: Inode, pause_s: float) -> None:
-        try:
-            await self.save(inode)
-        except ObjectChangedError:
-            pass  # another client's version counts; the conflict is in the log
-        except SsecfsError as error:
-            LOGGER.warning("inode %d is not saved yet, trying again in %g s: %s", inode.ino, pause_s, error)
-        except Exception:
-            # The task's own boundary: a bug must neither end the mount nor drop the data.
-            LOGGER.exception("inode %d is not saved yet, trying again in %g s", inode.ino, pause_s)
 
     def _is_being_written(self, inode: Inode) -> bool:
         """Tell whether a file has unsaved content and is open for writing."""

@@ -8,6 +8,7 @@ import errno
 import functools
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import pyfuse3
@@ -48,3 +49,15 @@ def replies(handler: Handler[S, P, R]) -> Handler[S, P, R]:
             raise pyfuse3.FUSEError(number) from error
 
     return reply
+
+
+def unanswered(handler: Handler[S, P, None]) -> Handler[S, P, None]:
+    """As replies, for a request that the kernel wants no reply to: there, even pyfuse3's own error would end the mount."""
+    reply = replies(handler)
+
+    @functools.wraps(handler)
+    async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        with suppress(pyfuse3.FUSEError):
+            await reply(self, *args, **kwargs)
+
+    return run

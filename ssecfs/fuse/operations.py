@@ -21,7 +21,7 @@ from ssecfs.fs.removal import Removal
 from ssecfs.fs.renames import Renames, Replace
 from ssecfs.fs.statfs import Room, measure_room
 from ssecfs.fs.xattrs import Xattrs
-from ssecfs.fuse.boundary import replies
+from ssecfs.fuse.boundary import replies, unanswered
 from ssecfs.fuse.convert import attr_change, entry_attributes, missing_entry
 from ssecfs.fuse.shedding import Shedding
 from ssecfs.tree.inodes import Inode, InodeTable
@@ -84,7 +84,7 @@ class Operations(pyfuse3.Operations):
         inode = await self._fs.nodes.find(self._fs.nodes.get(parent_inode), Name(name))
         return self._missing(parent_inode) if inode is None else self._reply(inode)
 
-    @replies
+    @unanswered
     async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
         """Give back lookups."""
         for ino, nlookup in inode_list:

@@ -25,6 +25,7 @@ BANNED_MODULES: Final = {"utils", "util", "helpers", "misc", "common"}
 
 # Where any exception at all is caught and not raised again, and why that is right.
 BROAD_CATCHES: Final = {
+    "ssecfs/app/control.py": "the boundary of a background task: a bug must not end the mount; its traceback is in the log",
     "ssecfs/app/daemon.py": "the process's own boundary: nobody is above, so the traceback goes to the log",
     "ssecfs/fuse/boundary.py": "a bug must not end the mount: it becomes EIO, with its traceback in the log",
     "ssecfs/fs/saving.py": "the boundary of a background task: a bug must neither end the mount nor drop unsaved data",

@@ -8,9 +8,9 @@ import pytest
 import trio
 import trio.testing
 from support.fsrig import fs_mount
-from support.strangestore import StrangeStore
+from support.strangestore import StrangeStore, refuse
 
-from ssecfs.errors import StoreUnreachableError
+from ssecfs.errors import SsecfsError, StoreUnreachableError
 from ssecfs.fs.attributes import AttrChange
 
 
@@ -60,3 +60,20 @@ async def test_what_could_not_be_saved_stays_readable_and_is_tried_until_it_is_s
         assert store.bodies() == {"file": b"content"}
     pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert [round(pause) for pause in pauses[1:]] == [1, 2, 5, 10, 30, 30, 30, 30]
+
+
+async def test_bug_met_with_one_file_keeps_no_other_from_being_saved(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = StrangeStore()
+    async with fs_mount(store, tmp_path / "cache") as rig:
+        for name in ("one", "other", "third"):
+            await rig.write(name, 0, b"content", os.O_CREAT)
+            await rig.chmod(name, 0o600)
+        store.hooks["copy"] = refuse("one", error=RuntimeError("a bug"))
+        with pytest.raises(SsecfsError, match="because of a bug"):
+            await rig.flush()
+        modes = {name: int(stored.metadata["mode"]) & 0o777 for name, stored in store.objects.items()}
+        assert modes == {"one": 0o644, "other": 0o600, "third": 0o600}
+        assert [record.exc_info is not None for record in caplog.records] == [True]
+        del store.hooks["copy"]
