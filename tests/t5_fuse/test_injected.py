@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from support.failing_store import FailingStore, Failure
 from support.injected import HANDLERS, Bench, InjectedError, bench, tracebacks
 from support.strangestore import StrangeStore
 
 from ssecfs.app.control import Answer, ControlClient, control_socket_path, prepare_folder, serve_control
+from ssecfs.cache.spans import BLOCK_SIZE
 from ssecfs.s3.types import ObjectKey
+from ssecfs.sizes import MIB
 from ssecfs.threads import run_in
 
 pytestmark = pytest.mark.mount
@@ -181,6 +184,70 @@ async def test_bug_while_saving_in_the_background_is_logged_and_saving_tried_aga
         assert first.endswith("cannot be saved")
         await alive(mount)
     assert store.objects[ObjectKey("file")].metadata["mode"] == str(stat.S_IFREG | 0o600)
+
+
+async def test_bug_while_a_file_is_saved_is_eio_for_its_close_and_its_content_is_saved_later(
+    tmp_path: Path, fuse_device: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, saved = FailingStore(), trio.Event()
+
+    async def note_third(_: ObjectKey) -> None:
+        saved.set()
+
+    async with bench(tmp_path, store) as mount:
+        await furnished(store, mount)
+        store.hooks["put"] = note_third  # which does not fail
+        store.failure = Failure("put", InjectedError, times=2)  # by the close, and in the background
+        assert await mount.call((mount.path / "file").write_bytes, b"new content") == "EIO"
+        assert await mount.call((mount.path / "file").read_bytes) == b"new content"
+        with trio.fail_after(10):
+            await saved.wait()
+        assert tracebacks(caplog.records)[0].startswith("flush failed unexpectedly")
+        assert [message.endswith("cannot be saved") for message in tracebacks(caplog.records)] == [False, True]
+        await alive(mount)
+
+
+async def test_bug_while_a_file_is_read_ahead_is_met_by_nobody(
+    tmp_path: Path, fuse_device: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, content = FailingStore(), bytes(place % 251 for place in range(4 * MIB))
+    async with bench(tmp_path, store) as mount:
+        await store.by_another("long", content)
+        file = await mount.call(os.open, mount.path / "long", os.O_RDONLY | os.O_DIRECT)
+        pieces = [await mount.call(os.pread, file, BLOCK_SIZE, 0)]
+        store.failure = Failure("get", InjectedError)
+        pieces += [await mount.call(os.pread, file, BLOCK_SIZE, start) for start in range(BLOCK_SIZE, len(content), BLOCK_SIZE)]
+        await mount.call(os.close, file)
+    assert store.failure.times == 0
+    assert pieces == [content[start : start + BLOCK_SIZE] for start in range(0, len(content), BLOCK_SIZE)]
+    assert tracebacks(caplog.records) == []
+
+
+async def test_bug_while_directories_are_listed_in_advance_is_met_by_nobody(
+    tmp_path: Path, fuse_device: Path, caplog: pytest.LogCaptureFixture, mock_clock: trio.testing.MockClock
+) -> None:
+    store, ttl_s = StrangeStore(), 60
+    names = [f"folder-{number}" for number in range(8)]
+    struck: list[ObjectKey] = []
+
+    async def strike_once_each(prefix: ObjectKey) -> None:
+        if prefix > "folder-1/" and prefix not in struck:
+            struck.append(prefix)
+            raise InjectedError
+
+    async with bench(tmp_path, store, ttl_s) as mount:
+        for name in names:
+            await store.by_another(f"{name}/", b"")
+            await store.by_another(f"{name}/inside", b"inside")
+        for is_known in (False, True):  # of directories that are known already, the content is listed in advance
+            if is_known:
+                await mount.forget()
+                mock_clock.jump(ttl_s)
+                store.hooks["list"] = strike_once_each
+            assert sorted(await mount.call(os.listdir, mount.path)) == names
+            assert [await mount.call(os.listdir, mount.path / name) for name in names] == [["inside"]] * len(names)
+    assert sorted(struck) == [f"{name}/" for name in names[2:]]
+    assert tracebacks(caplog.records) == []
 
 
 async def test_bug_behind_the_control_socket_is_an_answer_and_the_next_question_is_answered(
