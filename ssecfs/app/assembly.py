@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +18,8 @@ from typing import Final
 import pyfuse3
 import trio
 
-from ssecfs.app.config import DEFAULT_CACHE_BYTES, FREE_FLOOR_BYTES, Access, MountOptions
+from ssecfs.app.building import DISK_THREADS, Ground, Habits, build
+from ssecfs.app.config import DEFAULT_CACHE_BYTES, DEFAULT_SPOOL_BYTES, FREE_FLOOR_BYTES, Access, MountOptions
 from ssecfs.app.connect import Connection, connect
 from ssecfs.app.control import control_socket_path, prepare_folder, serve_control
 from ssecfs.app.process import collect_rarely
@@ -27,24 +28,20 @@ from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.containers import Containers
 from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory, prepare_cache_base
 from ssecfs.cache.index import Index
+from ssecfs.cache.journal import FileRecord, Journal
 from ssecfs.cache.plain import PlainBlocks
+from ssecfs.cache.seal import ContentId
 from ssecfs.cache.segments import CacheOptions, Segments
 from ssecfs.cache.spool import Spool
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
-from ssecfs.fs.attributes import AS_STORED, Attributes, Overrides
-from ssecfs.fs.conflicts import Conflicts, ForgetAttributes, Origin
-from ssecfs.fs.directories import DirectoryOps
-from ssecfs.fs.entries import Entries
-from ssecfs.fs.files import Files, Reads
-from ssecfs.fs.gate import Gate
-from ssecfs.fs.newnames import NewNames
-from ssecfs.fs.nodes import Nodes, Trust
-from ssecfs.fs.removal import Removal
-from ssecfs.fs.renames import Renames
-from ssecfs.fs.saving import Saver, Tables
-from ssecfs.fs.xattrs import Xattrs
-from ssecfs.fuse.operations import Filesystem, Operations
+from ssecfs.fs.attributes import Overrides
+from ssecfs.fs.closing import WriteBack
+from ssecfs.fs.conflicts import Origin
+from ssecfs.fs.files import Reads
+from ssecfs.fs.nodes import Trust
+from ssecfs.fs.storing import Tables
+from ssecfs.fuse.operations import Operations
 from ssecfs.fuse.session import forget_attributes, mounted
 from ssecfs.fuse.xattrs import XattrOperations
 from ssecfs.keyring.derive import derive_subkey
@@ -61,8 +58,6 @@ from ssecfs.tree.inodes import InodeTable
 from ssecfs.tree.names import Namespace
 
 LOGGER: Final = logging.getLogger(__name__)
-
-DISK_THREADS: Final = 4
 
 
 def run_mount(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:
@@ -91,11 +86,13 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
         stack.callback(containers.close)
         index = Index(directory.index, directory.keys)
         stack.callback(index.close)
+        journal = Journal(directory.journal, directory.keys.records)
+        stack.callback(journal.close)
         socket_path = control_socket_path(options.mountpoint)
         prepare_folder(socket_path)
         stack.callback(socket_path.unlink, missing_ok=True)
         async with trio.open_nursery() as nursery:
-            mount = await _assemble(options, keyring, connection, Disk(directory, containers, index), nursery)
+            mount = await _assemble(options, keyring, connection, Disk(directory, containers, index, journal), nursery)
             await nursery.start(serve_control, socket_path, handlers(mount), end, name="control")
             await _serve(options, mount, on_ready)
             nursery.cancel_scope.cancel()
@@ -108,21 +105,15 @@ class Disk:
     directory: CacheDirectory
     containers: Containers
     index: Index
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Where the filesystem's objects are."""
-
-    store: ObjectStore
-    copier: Copier
+    journal: Journal
 
 
 async def _assemble(
     options: MountOptions, keyring: Keyring, connection: Connection, disk: Disk, nursery: trio.Nursery
 ) -> Mount:
     store = connection.store
-    cache, spool = _make_cache(options, store, disk, nursery)
+    records = disk.journal.load()
+    cache, spool = _make_cache(options, store, disk, records.values(), nursery)
     seal_key = derive_subkey(keyring.first, "attributes")
     defaults = _defaults(options)
     trust = Trust(options.ttl_s, int(time.time()))
@@ -143,28 +134,34 @@ async def _assemble(
         cache=cache,
         namespace=namespace,
     )
-    copier = Copier(store, cache.read, Room(options.memory_bytes // 4))
-    gate = Gate()
-    backend, origin = Backend(store, copier), Origin(os.uname().nodename, time.time_ns)
-    conflicts = make_conflicts(tables, backend, seal_key, origin, forget_attributes)
-    saver = Saver(tables=tables, store=store, copier=copier, conflicts=conflicts, gate=gate, seal_key=seal_key, nursery=nursery)
-    filesystem = make_filesystem(
-        backend,
-        tables,
-        saver,
-        gate,
-        trust,
-        overrides=Overrides(options.uid, options.gid, options.umask),
-        reads=Reads.NOTED if options.moves_atime else Reads.IGNORED,
+    ground = Ground(
+        store=store,
+        copier=Copier(store, cache.read, Room(options.memory_bytes // 4)),
+        tables=tables,
+        journal=disk.journal,
+        spool=spool,
+        seal_key=seal_key,
+        origin=Origin(os.uname().nodename, time.time_ns),
+        forget_attributes=forget_attributes,
+        nursery=nursery,
     )
-    await filesystem.nodes.load_root()
-    return Mount(options.source, connection.endpoint, filesystem, tables.open_files, saver, cache)
+    built = build(ground, _habits(options, trust, disk.containers))
+    await built.filesystem.nodes.load_root()
+    await built.recovery.begin(records)
+    return Mount(options.source, connection.endpoint, built, tables.open_files, cache)
 
 
-def _make_cache(options: MountOptions, store: ObjectStore, disk: Disk, nursery: trio.Nursery) -> tuple[BlockCache, Spool]:
+def _make_cache(
+    options: MountOptions, store: ObjectStore, disk: Disk, records: Iterable[FileRecord], nursery: trio.Nursery
+) -> tuple[BlockCache, Spool]:
     """The clean cache and the spool: a half and a quarter of the memory for buffers."""
     cache_options = _cache_options(options, disk.containers)
-    segments = Segments(disk.containers, disk.index, cache_options)
+    spooled = {record.content.spooled.content_id for record in records if record.content.spooled is not None}
+
+    def is_spooled(content_id: ContentId) -> bool:
+        return content_id in spooled or disk.journal.is_doubtful
+
+    segments = Segments(disk.containers, disk.index, cache_options, is_spooled)
     cache = BlockCache(
         directory=disk.directory,
         containers=disk.containers,
@@ -184,86 +181,9 @@ def _make_cache(options: MountOptions, store: ObjectStore, disk: Disk, nursery: 
     return cache, spool
 
 
-def make_conflicts(tables: Tables, backend: Backend, seal_key: bytes, origin: Origin, forget: ForgetAttributes) -> Conflicts:
-    """What settles lost races, over the tables."""
-    return Conflicts(
-        store=backend.store,
-        copier=backend.copier,
-        inodes=tables.inodes,
-        directories=tables.directories,
-        book=tables.book,
-        namespace=tables.namespace,
-        seal_key=seal_key,
-        origin=origin,
-        forget_attributes=forget,
-    )
-
-
-def make_filesystem(
-    backend: Backend,
-    tables: Tables,
-    saver: Saver,
-    gate: Gate,
-    trust: Trust,
-    *,
-    overrides: Overrides = AS_STORED,
-    reads: Reads = Reads.NOTED,
-) -> Filesystem:
-    """The operations over their tables, all on one clock."""
-    store, copier = backend.store, backend.copier
-    inodes, directories, book, open_files = tables.inodes, tables.directories, tables.book, tables.open_files
-    namespace, now_ns = tables.namespace, time.time_ns
-    nodes = Nodes(
-        inodes=inodes,
-        directories=directories,
-        book=book,
-        open_files=open_files,
-        namespace=namespace,
-        trust=trust,
-    )
-    new_names = NewNames(nodes, namespace)
-    files = Files(
-        nodes=nodes,
-        new_names=new_names,
-        inodes=inodes,
-        open_files=open_files,
-        saver=saver,
-        reads=reads,
-        now_ns=now_ns,
-    )
-    directory_ops = DirectoryOps(
-        nodes=nodes,
-        new_names=new_names,
-        inodes=inodes,
-        directories=directories,
-        book=book,
-        store=store,
-        saver=saver,
-        gate=gate,
-        namespace=namespace,
-        now_ns=now_ns,
-    )
-    entries = Entries(tables=tables, files=files, saver=saver)
-    removal = Removal(nodes=nodes, tables=tables, store=store, saver=saver, gate=gate, now_ns=now_ns)
-    renames = Renames(
-        nodes=nodes,
-        new_names=new_names,
-        tables=tables,
-        removal=removal,
-        store=store,
-        copier=copier,
-        saver=saver,
-        gate=gate,
-        now_ns=now_ns,
-    )
-    attributes = Attributes(nodes=nodes, open_files=open_files, saver=saver, overrides=overrides, now_ns=now_ns)
-    xattrs = Xattrs(nodes=nodes, saver=saver, store=store, cache=tables.cache, now_ns=now_ns)
-    return Filesystem(inodes, nodes, files, directory_ops, entries, removal, renames, attributes, xattrs, overrides)
-
-
 async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], None]) -> None:
     """Mount, answer the kernel until it is over, upload the rest."""
-    operations = XattrOperations(mount.filesystem) if options.has_xattrs else Operations(mount.filesystem)
+    operations = XattrOperations(mount.built.filesystem) if options.has_xattrs else Operations(mount.built.filesystem)
     with mounted(operations, options.mountpoint, _fuse_options(options)):
         on_ready()
         async with trio.open_nursery() as nursery:
@@ -274,7 +194,8 @@ async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], Non
         try:
             await flush_all(mount)
         except SsecfsError as error:
-            LOGGER.error("not everything could be uploaded before the end: %s", error)  # noqa: TRY400 - no bug of ours
+            LOGGER.error("not everything could be uploaded before the end, see ssecfs recover: %s", error)  # noqa: TRY400
+            mount.built.saver.record_rest()
 
 
 async def _end_on_signal() -> None:
@@ -296,6 +217,18 @@ def _cache_options(options: MountOptions, containers: Containers) -> CacheOption
     if size is None:
         size = min(DEFAULT_CACHE_BYTES, containers.free_bytes() // 10)
     return CacheOptions(size, FREE_FLOOR_BYTES, options.memory_bytes)
+
+
+def _habits(options: MountOptions, trust: Trust, containers: Containers) -> Habits:
+    spool_size = options.spool_size_bytes
+    if spool_size is None:
+        spool_size = min(DEFAULT_SPOOL_BYTES, containers.free_bytes() // 10)
+    return Habits(
+        trust=trust,
+        write_back=WriteBack(options.durability, spool_size),
+        overrides=Overrides(options.uid, options.gid, options.umask),
+        reads=Reads.NOTED if options.moves_atime else Reads.IGNORED,
+    )
 
 
 def _defaults(options: MountOptions) -> Defaults:

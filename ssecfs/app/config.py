@@ -15,10 +15,12 @@ from typing import Final
 
 from ssecfs.app.options import COMMANDS, Command, Kind, Value, find_command, parse_value
 from ssecfs.errors import ConfigError
+from ssecfs.fs.closing import Durability
 from ssecfs.s3.transport import check_endpoint
 from ssecfs.sizes import GIB, MIB
 
 DEFAULT_CACHE_BYTES: Final = GIB
+DEFAULT_SPOOL_BYTES: Final = GIB
 FREE_FLOOR_BYTES: Final = 256 * MIB
 MIN_MEMORY_BYTES: Final = 16 * MIB
 
@@ -45,7 +47,7 @@ class MountOptions:
         prefix: empty, or ends in a slash.
         endpoint_url: None: AWS, or what boto3 finds in its own configuration.
         is_http_allowed: a key may travel over plain http to this machine itself.
-        cache_size_bytes: None: by the free disk.
+        cache_size_bytes, spool_size_bytes: None: by the free disk.
         ttl_s: may be infinite.
         uid, gid: None: as stored.
         log_file: None: standard error.
@@ -63,6 +65,8 @@ class MountOptions:
     timeout_s: float
     cache_dir: Path
     cache_size_bytes: int | None
+    durability: Durability
+    spool_size_bytes: int | None
     memory_bytes: int
     ttl_s: float
     access: Access
@@ -151,6 +155,8 @@ def mount_options(source: str, mountpoint: str, values: Mapping[str, Value]) -> 
         timeout_s=_seconds(values, "timeout", 60.0),
         cache_dir=cache_dir,
         cache_size_bytes=int(size) if isinstance(size, int) else None,
+        durability=Durability.JOURNAL if values.get("writeback", False) else Durability.SERVER,
+        spool_size_bytes=_number(values, "spool-size"),
         memory_bytes=_memory(values),
         ttl_s=_seconds(values, "ttl", 5.0),
         access=Access.READ_ONLY if values.get("read-only", False) else Access.READ_WRITE,

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import trio
 
@@ -21,8 +21,11 @@ from ssecfs.errors import MountpointError, SsecfsError, StartupError
 
 LOGGER: Final = logging.getLogger(__name__)
 
-Answer = Mapping[str, str | int]
-Handler = Callable[[], Awaitable[Answer]]
+Answer = Mapping[str, Any]
+"""Values of JSON."""
+
+Handler = Callable[[str], Awaitable[Answer]]
+"""Takes the argument of the question, which most have not: it is empty then."""
 
 MAX_LINE_BYTES: Final = 64 << 10
 
@@ -103,12 +106,13 @@ async def _converse(stream: trio.SocketStream, handlers: Mapping[str, Handler]) 
 
 async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> Answer:
     try:
-        question = json.loads(line)["question"]
+        message = json.loads(line)
+        question, argument = message["question"], str(message.get("argument", ""))
         handler = handlers[question]
     except (ValueError, KeyError, TypeError):
         return {"error": "the daemon does not know this question"}
     try:
-        return await handler()
+        return await handler(argument)
     except SsecfsError as error:
         return {"error": str(error)}
     except Exception:
@@ -142,7 +146,7 @@ class ControlClient:
         """Close the connection."""
         self._socket.close()
 
-    def ask(self, question: str, timeout_s: float) -> Answer:
+    def ask(self, question: str, timeout_s: float, argument: str = "") -> Answer:
         """Ask, and wait for the answer.
 
         Raises:
@@ -150,7 +154,7 @@ class ControlClient:
             ConnectionError: the daemon ended.
         """
         self._socket.settimeout(timeout_s)
-        self._send(question)
+        self._send(question, argument)
         received = b""
         while not received.endswith(b"\n"):
             piece = self._socket.recv(65536)
@@ -175,5 +179,5 @@ class ControlClient:
         except ConnectionError:
             return
 
-    def _send(self, question: str) -> None:
-        self._socket.sendall(json.dumps({"question": question}).encode() + b"\n")
+    def _send(self, question: str, argument: str = "") -> None:
+        self._socket.sendall(json.dumps({"question": question, "argument": argument}).encode() + b"\n")

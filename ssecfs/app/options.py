@@ -100,6 +100,14 @@ MOUNTING: Final = (
     Option("timeout", Kind.SECONDS, "SECONDS", "how long a request may go on failing before the program gets an error", "60"),
     Option("cache-dir", Kind.PATH, "DIR", "where sealed blocks are kept", "~/.cache/ssecfs"),
     Option("cache-size", Kind.SIZE, "SIZE", "sealed blocks kept at most", "1 GiB, or a tenth of the free disk if that is less"),
+    Option("writeback", Kind.SWITCH, "", "let close return when the local disk has the content; the upload follows"),
+    Option(
+        "spool-size",
+        Kind.SIZE,
+        "SIZE",
+        "with --writeback: what waits for its upload at most, then close waits, too",
+        "1 GiB, or a tenth of the free disk if that is less",
+    ),
     Option("memory", Kind.SIZE, "SIZE", "memory for buffers", "256M"),
     Option("ttl", Kind.SECONDS, "SECONDS", "how long names and attributes are trusted without asking; or forever", "5"),
     Option("read-only", Kind.SWITCH, "", "refuse every change"),
@@ -167,6 +175,15 @@ COMMANDS: Final = (
         "wait until everything that a mount has is on the server",
         (Argument("MOUNTPOINT", "where it is mounted"),),
         (Option("timeout", Kind.SECONDS, "SECONDS", "how long to wait for uploads", "600"),),
+    ),
+    Command(
+        "recover",
+        "list, publish or discard what was being written when an earlier mount ended",
+        (Argument("MOUNTPOINT", "where it is mounted"),),
+        (
+            Option("publish", Kind.TEXT, "NUMBER|all", "store it beside its file, as NAME.recovered-HOST-TIME"),
+            Option("discard", Kind.TEXT, "NUMBER|all", "forget it for good"),
+        ),
     ),
     Command(
         "cache",

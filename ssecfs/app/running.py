@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import trio
 
+from ssecfs.app.building import Built
 from ssecfs.app.control import Answer, Handler
 from ssecfs.cache.blockcache import BlockCache
+from ssecfs.cache.journal import RecordId
 from ssecfs.content.openfiles import OpenFiles
-from ssecfs.fs.saving import Saver
-from ssecfs.fuse.operations import Filesystem
+from ssecfs.fs.recovery import Recovery
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,8 @@ class Mount:
 
     source: str
     endpoint: str
-    filesystem: Filesystem
+    built: Built
     open_files: OpenFiles
-    saver: Saver
     cache: BlockCache
     end: trio.Event = field(default_factory=trio.Event)
 
@@ -39,21 +39,25 @@ async def flush_all(mount: Mount) -> None:
     Raises:
         SsecfsError: the first failure, after everything was tried.
     """
-    await mount.saver.save_all(mount.filesystem.files.unsaved_inodes())
+    await mount.built.saver.save_all(mount.built.filesystem.files.unsaved_inodes())
 
 
 def handlers(mount: Mount) -> Mapping[str, Handler]:
     """What the control socket answers, by question."""
 
-    async def status() -> Answer:
-        progress = mount.saver.progress
+    async def status(_: str) -> Answer:
+        progress = mount.built.progress
         return {
             "source": mount.source,
             "endpoint": mount.endpoint,
             "pid": os.getpid(),
             "dirty_bytes": mount.open_files.dirty_bytes(),
-            "unsaved": mount.saver.waiting,
-            "inodes": len(mount.filesystem.inodes),
+            "unsaved": mount.built.saver.waiting,
+            "safe_bytes": mount.built.ledger.vouched_bytes,
+            "safe_files": mount.built.ledger.vouched_files,
+            "refused": mount.built.saver.parked,
+            "parked": len(mount.built.recovery.parked),
+            "inodes": len(mount.built.filesystem.inodes),
             "saved": progress.saved,
             "failed": progress.failed,
             "last_error": progress.last_error,
@@ -64,16 +68,40 @@ def handlers(mount: Mount) -> Mapping[str, Handler]:
             "cache_limit": mount.cache.disk_limit_bytes,
         }
 
-    async def flush() -> Answer:
+    async def flush(_: str) -> Answer:
         await flush_all(mount)
         return {}
 
-    async def drop_cache() -> Answer:
+    async def drop_cache(_: str) -> Answer:
         mount.cache.drop_all()
         return {}
 
-    async def end() -> Answer:
+    async def end(_: str) -> Answer:
         mount.end.set()
         return {}
 
-    return {"status": status, "flush": flush, "drop cache": drop_cache, "end": end}
+    return {"status": status, "flush": flush, "drop cache": drop_cache, "end": end, **_recovery_handlers(mount.built.recovery)}
+
+
+def _recovery_handlers(recovery: Recovery) -> Mapping[str, Handler]:
+    async def parked(_: str) -> Answer:
+        return {
+            "files": [
+                {
+                    "number": record_id,
+                    "path": record.path.decode("utf-8", "backslashreplace"),
+                    "size": record.content.size,
+                    "noted_s": record.noted_s,
+                }
+                for record_id, record in recovery.parked.items()
+            ]
+        }
+
+    async def publish(number: str) -> Answer:
+        return {"ending": await recovery.publish(RecordId(int(number)))}
+
+    async def discard(number: str) -> Answer:
+        recovery.discard(RecordId(int(number)))
+        return {}
+
+    return {"parked": parked, "publish": publish, "discard": discard}

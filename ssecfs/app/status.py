@@ -27,13 +27,24 @@ def describe(mountpoint: Path, answer: Answer) -> str:
     """The lines for people."""
     lines = [
         f"{mountpoint} shows {answer['source']} of {answer['endpoint']} (process {answer['pid']})",
-        f"  unsaved     {answer['unsaved']} files, {format_size(int(answer['dirty_bytes']))}",
+        f"  unsaved     {answer['unsaved']} files, {format_size(int(answer['dirty_bytes']))}{_safe(answer)}",
         f"  saved       {answer['saved']} times, failed {answer['failed']} times",
         f"  cache       {cache_line(answer)}",
     ]
+    if answer["refused"]:
+        lines.insert(3, f"  refused     {answer['refused']} files, which the server does not take; they are tried again")
+    if answer["parked"]:
+        lines.append(f"  to recover  {answer['parked']} files of an earlier mount; see ssecfs recover {mountpoint}")
     if answer["last_error"]:
         lines.insert(3, f"  last error  {answer['last_error']}")
     return "\n".join(lines) + "\n"
+
+
+def _safe(answer: Answer) -> str:
+    """How much of what is unsaved would survive a crash: with write-back, what was closed."""
+    if not answer["safe_files"]:
+        return ""
+    return f"; of that closed, and safe on this machine: {answer['safe_files']} files, {format_size(answer['safe_bytes'])}"
 
 
 def cache_line(answer: Answer) -> str:

@@ -77,6 +77,7 @@ class Containers:
                     os.fdatasync(descriptor)
                 finally:
                     os.close(descriptor)
+            sync_folder(self._folder)
         except OSError as error:
             raise _translate(error) from error
 
@@ -119,6 +120,19 @@ class Containers:
 
     def _path(self, content_id: ContentId, segment_no: int) -> Path:
         return self._folder / f"{content_id.hex()}-{segment_no}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of new files in a folder survive a power cut.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _translate(error: OSError) -> LocalError:

@@ -6,6 +6,7 @@ Imported by ``cache`` and ``app``. Layout, everything mode 0700 or 0600::
         lock                    locked while a mount uses it
         keys                    the data key, wrapped (``keys``)
         index.sqlite            what is where (``index``)
+        journal.sqlite          what is unsaved (``journal``)
         blocks/                 containers of sealed blocks (``containers``)
 
 A keyring that opens none of the numbered folders starts the next one; what is in the others stays as it is until told.
@@ -54,6 +55,11 @@ class CacheDirectory:
     def index(self) -> Path:
         """The SQLite file."""
         return self.path / "index.sqlite"
+
+    @property
+    def journal(self) -> Path:
+        """The SQLite file of the journal."""
+        return self.path / "journal.sqlite"
 
 
 def namespace_id(endpoint_url: str, bucket: str, prefix: str) -> bytes:

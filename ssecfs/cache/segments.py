@@ -5,6 +5,7 @@ the cache can be read through it.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,8 +44,10 @@ class Segments:
     Owns: the order and the masks of present blocks; writes them to the index. Invariant: the total is at most size_bytes.
     """
 
-    def __init__(self, containers: Containers, index: Index, options: CacheOptions) -> None:
-        """Begin with what the index says; containers that it does not know are removed."""
+    def __init__(
+        self, containers: Containers, index: Index, options: CacheOptions, is_spooled: Callable[[ContentId], bool]
+    ) -> None:
+        """Begin with what the index says; containers that it does not know are removed, unless they are somebody else's."""
         self._containers = containers
         self._index = index
         self._options = options
@@ -54,7 +57,7 @@ class Segments:
         self._blocks = 0
         self._checked_at_blocks = -FREE_CHECK_BLOCKS
         self._has_space = True
-        self._load()
+        self._load(is_spooled)
 
     @property
     def total_bytes(self) -> int:
@@ -164,14 +167,14 @@ class Segments:
         row = (place[0], place[1], held.mask, held.mask.bit_count() * BLOCK_SIZE)
         self._index.store_segment(row, self._clock)
 
-    def _load(self) -> None:
+    def _load(self, is_spooled: Callable[[ContentId], bool]) -> None:
         for content_id, segment_no, mask, _ in self._index.load_segments():
             self._held[content_id, segment_no] = _Held(mask)
             self._by_content.setdefault(content_id, set()).add(segment_no)
             self._blocks += mask.bit_count()
             self._clock += 1
         for content_id, segment_no in list(self._containers.present()):
-            if (content_id, segment_no) not in self._held:
+            if (content_id, segment_no) not in self._held and not is_spooled(content_id):
                 self._containers.remove(content_id, segment_no)
         self.make_room()
 

@@ -15,10 +15,14 @@ import trio
 
 from ssecfs.cache.containers import Containers
 from ssecfs.cache.directory import CacheDirectory
+from ssecfs.cache.journal import SpooledContent
 from ssecfs.cache.seal import SEAL_BYTES, BlockPlace, ContentId, new_content_id, open_block, seal_block
 from ssecfs.cache.spans import BLOCK_SIZE, SEGMENT_BLOCKS
 from ssecfs.errors import BrokenSealError, CacheFullError, SpoolError
 from ssecfs.threads import run_in
+
+INLINE_BYTES: Final = 64 << 10
+"""A content of at most that many bytes is recorded in the journal itself: one fsync less, and no file of its own."""
 
 RESERVE_BYTES: Final = 16 << 20
 """Left free on the disk beside what is in memory, so that a full disk shows at write and not later."""
@@ -57,7 +61,18 @@ class Spool:
 
     def create(self) -> "SpoolContent":
         """Begin the spool content of one file."""
-        return SpoolContent(self, new_content_id())
+        return SpoolContent(self, new_content_id(), {})
+
+    def restore(self, spooled: SpooledContent) -> "SpoolContent":
+        """The spool content that an earlier mount recorded.
+
+        Raises:
+            CacheFullError: the disk could not take what is in memory.
+        """
+        content = SpoolContent(self, spooled.content_id, dict(spooled.masks))
+        for block_no, block in spooled.inline.items():
+            content.write(block_no, 0, block)
+        return content
 
     def hot(self, owner: "SpoolContent", block_no: int) -> bytearray | None:
         """A block in memory."""
@@ -115,9 +130,14 @@ class Spool:
         for segment_no in segments:
             self._containers.remove(content_id, segment_no)
 
-    async def sync(self, content_id: ContentId, segments: list[int]) -> None:
-        """Make sealed segments survive a power cut."""
-        await run_in(self._disk_limiter, self._containers.sync, content_id, segments)
+    async def sync(self, spooled: SpooledContent) -> None:
+        """Make the sealed blocks of a content survive a power cut.
+
+        Raises:
+            SpoolError: the disk fails.
+        """
+        if spooled.masks:
+            await run_in(self._disk_limiter, self._containers.sync, spooled.content_id, list(spooled.masks))
 
     def _require_room(self, wanted: int) -> None:
         needed = (len(self._hot) * (BLOCK_SIZE + SEAL_BYTES)) + wanted + RESERVE_BYTES
@@ -136,11 +156,11 @@ class SpoolContent:
     one counts) or was never written.
     """
 
-    def __init__(self, spool: Spool, content_id: ContentId) -> None:
-        """Begin empty."""
+    def __init__(self, spool: Spool, content_id: ContentId, sealed: dict[int, int]) -> None:
+        """Begin with what is sealed already: segment number to bit mask of its blocks."""
         self._spool = spool
         self.content_id: Final = content_id
-        self._sealed: dict[int, int] = {}
+        self._sealed = sealed
         self._hot: set[int] = set()
 
     def write(self, block_no: int, skip: int, piece: bytes | memoryview) -> None:
@@ -204,10 +224,18 @@ class SpoolContent:
         self._note_sealed(block_no)
         self._cool(block_no)
 
-    async def sync(self) -> None:
-        """Seal what is in memory, and make all of it survive a power cut."""
+    def record(self) -> SpooledContent:
+        """What to record, so that a later mount can go on: little is taken into the record, more is sealed first.
+
+        Raises:
+            CacheFullError: no room on the disk; what is not sealed stays in memory.
+        """
+        if not any(self._sealed.values()):
+            blocks = {block_no: bytes(self._spool.hot(self, block_no) or b"") for block_no in sorted(self._hot)}
+            if sum(map(len, blocks.values())) <= INLINE_BYTES:
+                return SpooledContent(self.content_id, {}, blocks)
         self.seal_all()
-        await self._spool.sync(self.content_id, [segment_no for segment_no, mask in self._sealed.items() if mask])
+        return SpooledContent(self.content_id, {segment_no: mask for segment_no, mask in self._sealed.items() if mask}, {})
 
     def hand_over(self) -> dict[int, int]:
         """Seal what is in memory and give up ownership: segment number to bit mask of its blocks."""

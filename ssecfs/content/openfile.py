@@ -16,6 +16,7 @@ from typing import Final
 import trio
 
 from ssecfs.cache.blockcache import BlockCache
+from ssecfs.cache.journal import ContentRecord
 from ssecfs.cache.spans import blocks_of, blocks_range, split_range
 from ssecfs.cache.spool import Spool, SpoolContent
 from ssecfs.content.digest import RunningDigest
@@ -83,6 +84,11 @@ class OpenFile:
         return self._dirty.total
 
     @property
+    def changes(self) -> int:
+        """Count of changes, to tell whether there were any since."""
+        return self._changes
+
+    @property
     def sha256(self) -> str | None:
         """Digest of the content in hex, if it was written from start to end; else None."""
         return self._digest.hexdigest(self._size)
@@ -129,7 +135,7 @@ class OpenFile:
         if offset + len(piece) > MAX_FILE_BYTES:
             message = "an object has at most 5 TiB: split the file"
             raise FileTooBigError(message)
-        await self._wait_until_free()
+        await self.wait_until_free()
         content = self._spool_content()
         done = 0
         for span in split_range(ByteRange(offset, offset + len(piece))):
@@ -146,7 +152,7 @@ class OpenFile:
         if size > MAX_FILE_BYTES:
             message = "an object has at most 5 TiB"
             raise FileTooBigError(message)
-        await self._wait_until_free()
+        await self.wait_until_free()
         if size < self._size:
             self._dirty.cut(size)
             self._base_limit = min(self._base_limit, size)
@@ -161,7 +167,7 @@ class OpenFile:
     @asynccontextmanager
     async def held_still(self) -> AsyncIterator[None]:
         """Make writers wait, so that an upload reads one consistent content."""
-        await self._wait_until_free()
+        await self.wait_until_free()
         event = self._still = trio.Event()
         try:
             yield
@@ -191,10 +197,29 @@ class OpenFile:
         self._base_limit = 0
         self._shape += 1
 
-    async def sync_spool(self) -> None:
-        """Make what is in the spool survive a crash of the daemon."""
-        if self._content is not None:
-            await self._content.sync()
+    def record(self) -> ContentRecord:
+        """What a later mount needs to go on with this content; the spool has to be synced for it to be of use.
+
+        Raises:
+            CacheFullError: no room on the local disk.
+        """
+        dirty = tuple((extent.start, extent.stop) for extent in self._dirty)
+        spooled = self._content.record() if self._content is not None else None
+        return ContentRecord(self._size, self._base, self._base_limit, dirty, spooled)
+
+    def restore(self, record: ContentRecord) -> None:
+        """Go on with what an earlier mount recorded; this one is clean, and of nothing but the base.
+
+        Raises:
+            CacheFullError: no room on the local disk.
+        """
+        self._content = self._spool.restore(record.spooled) if record.spooled is not None else None
+        self._base, self._base_limit, self._size = record.base, record.base_limit, record.size
+        for start, stop in record.dirty:
+            self._dirty.add(start, stop)
+        self._digest.note_truncate(record.size)
+        self._changes += 1
+        self._shape += 1
 
     def note_saved(self, version: ObjectVersion) -> None:
         """The content is on the server as version: it is clean now, and what is here of it becomes cached blocks."""
@@ -245,7 +270,8 @@ class OpenFile:
         self._content = None
         self._saved_changes = self._changes
 
-    async def _wait_until_free(self) -> None:
+    async def wait_until_free(self) -> None:
+        """Wait while the file is held still; without a pause where it is not."""
         while self._still is not None:
             await self._still.wait()
 

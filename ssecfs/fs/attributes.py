@@ -134,6 +134,7 @@ class Attributes:
         try:
             now_ns = self._now_ns()
             if size != open_file.size:
+                await self._saver.let_change(inode, open_file)
                 await open_file.truncate(size)
                 inode.attrs = inode.attrs.with_content(size, now_ns)
             else:

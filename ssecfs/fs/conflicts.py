@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, NoReturn
 
 import trio
@@ -20,6 +21,7 @@ import trio
 from ssecfs.content.openfile import OpenFile
 from ssecfs.content.upload import send_all
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError
+from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.sealing import Sealing
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.multipart import Reader
@@ -45,6 +47,15 @@ ForgetAttributes = Callable[[int], None]
 """Makes the kernel ask again for the attributes of an inode number. Never waits."""
 
 
+class Copy(Enum):
+    """Why a content is kept under a name of its own."""
+
+    CONFLICT = "conflict"
+    """Another client's version counts."""
+    RECOVERED = "recovered"
+    """It was being written when the daemon ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where conflict copies come from, for their names.
@@ -57,10 +68,10 @@ class Origin:
     host: str
     now_ns: Callable[[], int]
 
-    def suffix(self) -> str:
-        """What the name of a conflict copy that is made now ends in; ASCII."""
+    def suffix(self, what: Copy) -> str:
+        """What the name of a copy that is made now ends in; ASCII."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.now_ns() // NS_PER_S))
-        return f".conflict-{_NOT_OF_A_HOST.sub('-', self.host)[:MAX_HOST_CHARACTERS]}-{stamp}"
+        return f".{what.value}-{_NOT_OF_A_HOST.sub('-', self.host)[:MAX_HOST_CHARACTERS]}-{stamp}"
 
 
 def conflict_name(name: bytes, suffix: str, limit: int) -> Name:
@@ -81,6 +92,7 @@ class Conflicts:
         directories: Directories,
         book: AttrBook,
         namespace: Namespace,
+        ledger: Ledger,
         seal_key: bytes,
         origin: Origin,
         forget_attributes: ForgetAttributes,
@@ -92,6 +104,7 @@ class Conflicts:
         self._directories = directories
         self._book = book
         self._namespace = namespace
+        self._ledger = ledger
         self._seal_key = seal_key
         self._origin = origin
         self._forget_attributes = forget_attributes
@@ -133,16 +146,21 @@ class Conflicts:
         """Keep ours, show theirs (None: nothing), say so."""
         fate = "our change of its attributes is dropped"
         if open_file is not None and open_file.is_dirty:
-            fate = f"our content is kept beside it under a name that ends in {await self._keep_ours(inode, open_file)}"
+            ending = await self.keep_beside(inode, open_file, Copy.CONFLICT)
+            fate = f"our content is kept beside it under a name that ends in {ending}"
         self._show(inode, open_file, theirs)
         what = "deleted" if theirs is None else "stored"
         message = f"inode {inode.ino} was {what} by another client, which counts: {fate}"
         LOGGER.warning(message)
         raise ObjectChangedError(message)
 
-    async def _keep_ours(self, inode: Inode, open_file: OpenFile) -> str:
-        """Upload our content under a name of its own; gives what the name ends in."""
-        suffix = self._origin.suffix()
+    async def keep_beside(self, inode: Inode, open_file: OpenFile, what: Copy) -> str:
+        """Upload a content under a name of its own, beside the inode's; gives what the name ends in.
+
+        Raises:
+            StoreError: the endpoint refused or could not be reached; everything is as before.
+        """
+        suffix = self._origin.suffix(what)
         try:
             return await self._store_beside(inode, open_file, open_file.read_whole, suffix)
         except ObjectChangedError:
@@ -155,7 +173,7 @@ class Conflicts:
         while True:
             parent, name = self._place_beside(inode, ending)
             object_key = self._namespace.file_key(join_path(parent.path, name))
-            sealing = Sealing(inode, object_key, self._seal_key)
+            sealing = Sealing(inode, object_key, self._seal_key, _note_nothing)
             try:
                 version = await send_all(self._copier, open_file, read, object_key, sealing, IfAbsent())
             except ObjectExistsError:
@@ -179,6 +197,7 @@ class Conflicts:
     def _show(self, inode: Inode, open_file: OpenFile | None, theirs: Known | None) -> None:
         """Let the inode be what is on the server, or nothing. Atomic."""
         version = theirs.version if theirs is not None else None
+        self._ledger.drop(inode)
         if open_file is not None:
             open_file.rebase(version)
         inode.unsure, inode.saved, inode.seen_version = frozenset(), Saved.YES, None
@@ -198,3 +217,7 @@ class Conflicts:
             self._directories.note_removed(parent, inode.name)
         else:
             self._directories.note_entry(parent, Entry(inode.name, EntryKind.OBJECT, version))
+
+
+def _note_nothing(_inode: Inode) -> None:
+    """A copy beside is no upload of the file itself."""

@@ -16,6 +16,7 @@ from ssecfs.fs.gate import Gate
 from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
+from ssecfs.fs.storing import Storing
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Always
 from ssecfs.tree.attrbook import AttrBook
@@ -96,6 +97,7 @@ class DirectoryOps:
         book: AttrBook,
         store: ObjectStore,
         saver: Saver,
+        storing: Storing,
         gate: Gate,
         namespace: Namespace,
         now_ns: Clock,
@@ -108,6 +110,7 @@ class DirectoryOps:
         self._book = book
         self._store = store
         self._saver = saver
+        self._storing = storing
         self._gate = gate
         self._namespace = namespace
         self._now_ns = now_ns
@@ -134,8 +137,8 @@ class DirectoryOps:
         try:
             async with inode.lock:
                 marker_key = self._namespace.marker_key(inode.path)
-                version = await self._store.put(marker_key, b"", self._saver.metadata_for(attrs, marker_key), Always())
-                self._saver.note_stored(inode, version, attrs)
+                version = await self._store.put(marker_key, b"", self._storing.metadata_for(attrs, marker_key), Always())
+                self._storing.note_stored(inode, version, attrs)
                 self._directories.note_made(parent, inode, version)
                 parent.note_entries_changed(self._now_ns())
             self._inodes.note_lookup(inode)

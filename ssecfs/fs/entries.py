@@ -9,7 +9,8 @@ from typing import Final
 from ssecfs.content.readahead import ReadAhead
 from ssecfs.errors import BadRequestError, NameTooLongError, NotPermittedError, ObjectExistsError
 from ssecfs.fs.files import Existing, Files, Owner
-from ssecfs.fs.saving import Saver, Tables
+from ssecfs.fs.saving import Saver
+from ssecfs.fs.storing import Tables
 from ssecfs.tree.inodes import Inode
 
 MAX_SYMLINK_BYTES: Final = 4095

@@ -1,7 +1,7 @@
 """Create, open, read, write, flush, fsync, release: what happens through a handle.
 
-Imported by ``fuse``. Flush (each close) and fsync return when the object is on the server, or with the error that kept it from
-getting there.
+Imported by ``fuse``. Flush (each close) returns when the content is safe (``closing`` says where), fsync when the
+object is on the server, or with the error that kept it from getting there.
 """
 
 import stat
@@ -13,7 +13,9 @@ from ssecfs.content.openfile import OpenFile
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.content.readahead import ReadAhead
 from ssecfs.errors import BadHandleError, EntryExistsError, IsADirError, ObjectChangedError, StaleError
+from ssecfs.fs.closing import Closing
 from ssecfs.fs.descriptors import has_descriptor
+from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
@@ -100,6 +102,8 @@ class Files:
         inodes: InodeTable,
         open_files: OpenFiles,
         saver: Saver,
+        closing: Closing,
+        ledger: Ledger,
         reads: Reads,
         now_ns: Clock,
     ) -> None:
@@ -109,6 +113,8 @@ class Files:
         self._inodes = inodes
         self._open_files = open_files
         self._saver = saver
+        self._closing = closing
+        self._ledger = ledger
         self._reads = reads
         self._now_ns = now_ns
         self._handles: dict[int, FileHandle] = {}
@@ -152,8 +158,10 @@ class Files:
         inode.seen_version = base
         if content is Content.EMPTY:
             # Of an empty file, too: programs make time stamps so. The handle's release sees to it that it is saved.
-            await self._handles[fh].open_file.truncate(0)
-            self._note_written(self._handles[fh])
+            handle = self._handles[fh]
+            await self._saver.let_change(inode, handle.open_file)
+            await handle.open_file.truncate(0)
+            self._note_written(handle)
         return fh, pages
 
     async def read(self, fh: int, offset: int, length: int) -> bytes:
@@ -171,6 +179,7 @@ class Files:
     async def write(self, fh: int, offset: int, piece: bytes) -> int:
         """Write piece; set-id bits go, whoever writes (the kernel does not say who; on a local disk root would leave them)."""
         handle = self._get(fh)
+        await self._saver.let_change(handle.inode, handle.open_file)
         written = await handle.open_file.write(offset, piece)
         self._note_written(handle)
         return written
@@ -178,13 +187,14 @@ class Files:
     def _note_written(self, handle: FileHandle) -> None:
         handle.inode.attrs = handle.inode.attrs.with_content(handle.open_file.size, self._now_ns())
         handle.inode.saved = Saved.NO
+        self._ledger.note_written(handle.inode, handle.open_file)
 
     def note_opener(self, fh: int, pid: int) -> None:
         """Remember which process, by the kernel's number, opened a handle."""
         self._get(fh).opener = pid
 
     async def flush(self, fh: int) -> None:
-        """Upload what is unsaved, for close(2); an empty file waits for another close that is certain to come.
+        """Bring what is unsaved to safety, for close(2); an empty file waits for another close that is certain to come.
 
         A handle for reading has nothing to upload: what others write is for their own close.
         """
@@ -195,7 +205,7 @@ class Files:
             return
         if not handle.open_file.size and has_descriptor(handle.opener, handle.inode.ino):
             return
-        await self._saver.save(handle.inode)
+        await self._closing.close(handle.inode)
 
     async def fsync(self, fh: int) -> None:
         """Upload what is unsaved, attributes included."""

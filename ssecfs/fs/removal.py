@@ -7,8 +7,10 @@ deleted.
 from ssecfs.errors import IsADirError, NoEntryError, NotEmptyError
 from ssecfs.fs.files import Clock
 from ssecfs.fs.gate import Gate
+from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.nodes import Nodes
-from ssecfs.fs.saving import Saver, Tables
+from ssecfs.fs.saving import Saver
+from ssecfs.fs.storing import Storing, Tables
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ObjectKey, ObjectVersion
 from ssecfs.tree.inodes import Inode, Linkage
@@ -17,12 +19,25 @@ from ssecfs.tree.inodes import Inode, Linkage
 class Removal:
     """Takes names away. Owns nothing."""
 
-    def __init__(self, *, nodes: Nodes, tables: Tables, store: ObjectStore, saver: Saver, gate: Gate, now_ns: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        nodes: Nodes,
+        tables: Tables,
+        store: ObjectStore,
+        saver: Saver,
+        storing: Storing,
+        ledger: Ledger,
+        gate: Gate,
+        now_ns: Clock,
+    ) -> None:
         """Take the collaborators."""
+        self._ledger = ledger
         self._nodes = nodes
         self._tables = tables
         self._store = store
         self._saver = saver
+        self._storing = storing
         self._gate = gate
         self._now_ns = now_ns
 
@@ -56,7 +71,7 @@ class Removal:
             require_linked(inode)
             markers = await self.require_empty(inode)
             if await self.is_last(inode):
-                await self._saver.save_marker(parent_of(inode))
+                await self._storing.save_marker(parent_of(inode))
             for marker_key in markers:
                 await self._store.delete(marker_key)
             self._tables.book.forget(self._tables.namespace.marker_key(inode.path))
@@ -99,7 +114,7 @@ class Removal:
             StoreError: the endpoint refused or could not be reached.
         """
         if is_last:
-            await self._saver.save_marker(directory, version)
+            await self._storing.save_marker(directory, version)
             if version.object_key == self._tables.namespace.marker_key(directory.path):
                 return  # the marker took its place
         await self._store.delete(version.object_key)
@@ -114,6 +129,7 @@ class Removal:
     def note_replaced(self, inode: Inode) -> None:
         """The name and the object belong to something else now; who holds the inode keeps it. Atomic."""
         parent = parent_of(inode)
+        self._ledger.drop(inode)
         if inode.attrs.is_dir:
             self._tables.directories.drop_tree(inode)
         self._tables.directories.note_removed(parent, inode.name)

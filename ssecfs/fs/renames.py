@@ -31,10 +31,11 @@ from ssecfs.errors import (
 )
 from ssecfs.fs.files import Clock
 from ssecfs.fs.gate import Gate
+from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.removal import Removal, parent_of, require_linked
-from ssecfs.fs.saving import Saver, Tables
+from ssecfs.fs.storing import Storing, Tables
 from ssecfs.fs.treemove import TreeMove, TreeMover
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
@@ -96,7 +97,8 @@ class Renames:
         removal: Removal,
         store: ObjectStore,
         copier: Copier,
-        saver: Saver,
+        storing: Storing,
+        ledger: Ledger,
         gate: Gate,
         now_ns: Clock,
     ) -> None:
@@ -107,11 +109,12 @@ class Renames:
         self._removal = removal
         self._store = store
         self._copier = copier
-        self._saver = saver
+        self._storing = storing
+        self._ledger = ledger
         self._gate = gate
         self._now_ns = now_ns
         self._mover = TreeMover(
-            store=store, copier=copier, book=tables.book, cache=tables.cache, metadata_for=saver.metadata_for
+            store=store, copier=copier, book=tables.book, cache=tables.cache, metadata_for=storing.metadata_for
         )
 
     async def rename(self, inode: Inode, parent: Inode, raw_name: bytes, may_replace: Replace) -> None:
@@ -169,15 +172,15 @@ class Renames:
         inode.note_name_changed(self._now_ns())
         if source is None:
             # Not on the server yet: what is there under the new name will be replaced by the first upload.
-            self._switch_file(inode, target)
-            inode.version = target.inode.version if target.inode is not None else None
+            replaced = target.inode.version if target.inode is not None else None
+            self._switch_file(inode, target, replaced)
             return
         old_parent = parent_of(inode)
         is_last = target.parent is not old_parent and await self._removal.is_last(inode)
         open_file = self._tables.open_files.peek(inode.ino)
         if open_file is not None and open_file.is_dirty:
-            await self._saver.upload_as(inode, open_file, target_key, self._condition_for(target))
-            self._switch_file(inode, target)
+            await self._storing.upload_as(inode, open_file, target_key, self._condition_for(target))
+            self._switch_file(inode, target, inode.version)
             may_delete = await self._is_unchanged(source)
         else:
             source = await self._copy_file(inode, target, target_key)
@@ -198,7 +201,7 @@ class Renames:
             assert source is not None, "a clean file is on the server"  # noqa: S101 - see _move_file
             inode.take_reads()
             attrs = inode.attrs
-            metadata = self._saver.metadata_for(attrs, target_key)
+            metadata = self._storing.metadata_for(attrs, target_key)
             try:
                 version = await self._copier.copy(source, target_key, metadata, self._condition_for(target))
             except ObjectChangedError:
@@ -207,20 +210,23 @@ class Renames:
                     raise
                 await self._nodes.refresh(inode)
                 continue
-            self._switch_file(inode, target)
-            self._saver.note_copied(inode, source, version)
-            self._saver.note_stored(inode, version, attrs)
+            self._switch_file(inode, target, source)
+            self._storing.note_copied(inode, source, version)
+            self._storing.note_stored(inode, version, attrs)
             return source
 
-    def _switch_file(self, inode: Inode, target: Target) -> None:
-        """Give a file its new name in our tables. Atomic."""
-        old_parent = parent_of(inode)
+    def _switch_file(self, inode: Inode, target: Target, version: ObjectVersion | None) -> None:
+        """Give a file its new name in our tables, where its next upload replaces version. Atomic."""
+        old_parent, replaced_record = parent_of(inode), None
         if target.inode is not None:
+            replaced_record = self._ledger.release(target.inode)
             self._removal.note_replaced(target.inode)
         self._tables.directories.note_removed(old_parent, inode.name)
         self._tables.inodes.move(inode, target.parent, target.name)
         if inode.version is not None:
             self._tables.directories.note_entry(target.parent, Entry(target.name, EntryKind.OBJECT, inode.version))
+        inode.version = version
+        self._ledger.note_moved(inode, replaced_record)
         self._note_moved(old_parent, target.parent)
 
     async def _is_unchanged(self, version: ObjectVersion) -> bool:
@@ -267,7 +273,7 @@ class Renames:
         old_markers = [marker_key for inode in replaced for marker_key in self._tables.directories.old_markers(inode)]
         self._switch_directory(directory, target, move, marker)
         if is_last:
-            await self._saver.save_marker(old_parent)
+            await self._storing.save_marker(old_parent)
         await self._delete_sources(move, old_markers)
 
     def _held_below(self, directory: Inode) -> list[ObjectVersion]:
@@ -286,7 +292,7 @@ class Renames:
         marker_key = move.target_key(ObjectKey(move.source))
         directory.note_name_changed(self._now_ns())
         attrs = directory.attrs
-        version = await self._store.put(marker_key, b"", self._saver.metadata_for(attrs, marker_key), Always())
+        version = await self._store.put(marker_key, b"", self._storing.metadata_for(attrs, marker_key), Always())
         self._mover.note_made(move, version, attrs)
         return version
 
@@ -303,9 +309,11 @@ class Renames:
         tables.directories.note_removed(old_parent, directory.name)
         tables.inodes.move(directory, target.parent, target.name)
         tables.directories.note_entry(target.parent, Entry(target.name, EntryKind.DIRECTORY, None))
+        for inode in tables.inodes.below(directory):
+            self._ledger.note_moved(inode)
         directory.version = None
         if marker is not None:
-            self._saver.note_stored(directory, marker, directory.attrs)
+            self._storing.note_stored(directory, marker, directory.attrs)
         self._note_moved(old_parent, target.parent)
 
     def _follow(self, inode: Inode, version: ObjectVersion, move: TreeMove) -> None:
@@ -314,7 +322,7 @@ class Renames:
         if made is None or (source.etag, source.size) != (version.etag, version.size):
             inode.knowledge, inode.checked_at = Knowledge.LISTED, NEVER
             return
-        self._saver.note_copied(inode, version, made)
+        self._storing.note_copied(inode, version, made)
         inode.version = made
 
     async def _take_back(self, move: TreeMove) -> None:

@@ -3,6 +3,7 @@
 Imported by ``fs.saving`` and ``fs.conflicts``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ssecfs.s3.types import ObjectKey
@@ -17,12 +18,14 @@ class Sealing:
     Attributes:
         attrs: the inode's when the upload began.
         stored: the same with the digest, as they are in the metadata.
+        note_sending: told when the inode has one more seal that it is unsure of.
         sent: the metadata.
     """
 
     inode: Inode
     object_key: ObjectKey
     seal_key: bytes
+    note_sending: Callable[[Inode], None]
     attrs: Attrs = field(init=False)
     stored: Attrs = field(init=False)
     sent: dict[str, str] = field(default_factory=dict)
@@ -36,4 +39,5 @@ class Sealing:
         self.stored = replace(self.attrs, sha256=sha256).as_stored()
         self.sent = format_metadata(self.stored, self.object_key, self.seal_key)
         self.inode.unsure |= {self.sent[SEAL_NAME]}
+        self.note_sending(self.inode)
         return self.sent

@@ -120,6 +120,10 @@ class AttrBook:
         self._keep(version.object_key, Known(version, attrs, trio.current_time()))
         self._shelf.store(version.object_key, Record(version, metadata))
 
+    def parse(self, info: ObjectInfo) -> Attrs:
+        """The attributes in what HEAD told, or would tell; nothing is noted."""
+        return parse_attrs(info, self._defaults, self._seal_key)
+
     def note_info(self, info: ObjectInfo, as_of: float) -> Known:
         """Remember what HEAD or GET told; as_of: loop time at which it was asked."""
         attrs = parse_attrs(info, self._defaults, self._seal_key)

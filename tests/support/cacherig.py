@@ -12,6 +12,7 @@ from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.containers import Containers
 from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory
 from ssecfs.cache.index import Index
+from ssecfs.cache.journal import Journal
 from ssecfs.cache.plain import PlainBlocks
 from ssecfs.cache.segments import CacheOptions, Segments
 from ssecfs.cache.spool import Spool
@@ -26,6 +27,7 @@ class Rig:
     store: MemoryStore
     directory: CacheDirectory
     index: Index
+    journal: Journal
     segments: Segments
     cache: BlockCache
     spool: Spool
@@ -50,7 +52,10 @@ async def cache_rig(
     with open_cache_directory(folder, NAMESPACE, keyring) as directory:
         containers = Containers(directory.blocks)
         index = Index(directory.index, directory.keys)
-        segments = Segments(containers, index, CacheOptions(size_bytes, 0, MIB))
+        journal = Journal(directory.journal, directory.keys.records)
+        records = journal.load()
+        spooled = {record.content.spooled.content_id for record in records.values() if record.content.spooled is not None}
+        segments = Segments(containers, index, CacheOptions(size_bytes, 0, MIB), spooled.__contains__)
         try:
             async with trio.open_nursery() as nursery:
                 cache = BlockCache(
@@ -69,8 +74,9 @@ async def cache_rig(
                     memory_bytes=hot_bytes,
                     disk_limiter=trio.CapacityLimiter(1),
                 )
-                yield Rig(store, directory, index, segments, cache, spool)
+                yield Rig(store, directory, index, journal, segments, cache, spool)
                 nursery.cancel_scope.cancel()
         finally:
             index.close()
+            journal.close()
             containers.close()

@@ -6,23 +6,27 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 import trio
 from support.cacherig import cache_rig
 from support.memory_store import MemoryStore
 
-from ssecfs.app.assembly import Backend, make_conflicts, make_filesystem
+from ssecfs.app.building import Ground, Habits, build
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AttrChange
+from ssecfs.fs.closing import ON_SERVER, WriteBack
 from ssecfs.fs.conflicts import Origin
 from ssecfs.fs.directories import DOTS
 from ssecfs.fs.files import Access, Content, Existing, Owner
-from ssecfs.fs.gate import Gate
+from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.nodes import Trust
+from ssecfs.fs.recovery import Recovery
 from ssecfs.fs.renames import Replace
-from ssecfs.fs.saving import Saver, Tables
+from ssecfs.fs.saving import Saver
+from ssecfs.fs.storing import Progress, Tables
 from ssecfs.fuse.operations import Filesystem
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.room import Room
@@ -53,13 +57,24 @@ def errno_name(error: OSError | SsecfsError) -> str:
     return errno.errorcode[error.errno or 0]
 
 
+class End(Enum):
+    """How a mount ends."""
+
+    UNMOUNTED = "unmounted"
+    KILLED = "killed"
+    """Nothing is uploaded any more; what is on the disk stays."""
+
+
 @dataclass
 class FsRig:
     """One mount's life. Each call is one system call of a program; what it raises has the errno that the program gets."""
 
     fs: Filesystem
     saver: Saver
+    progress: Progress
     store: MemoryStore
+    ledger: Ledger
+    recovery: Recovery
     _held: list[Inode] = field(default_factory=list)
 
     async def walk(self, path: str) -> Inode:
@@ -162,7 +177,14 @@ class FsRig:
 
 
 @asynccontextmanager
-async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0, prefix: str = "") -> AsyncIterator[FsRig]:
+async def fs_mount(
+    store: MemoryStore,
+    cache_folder: Path,
+    ttl_s: float = 5.0,
+    prefix: str = "",
+    write_back: WriteBack = ON_SERVER,
+    end: End = End.UNMOUNTED,
+) -> AsyncIterator[FsRig]:
     """Mount the store for the time of the block."""
     async with trio.open_nursery() as nursery, cache_rig(cache_folder, KEYRING, store, plain_bytes=256 * KIB) as kept:
         defaults = Defaults(1, 2)
@@ -183,14 +205,21 @@ async def fs_mount(store: MemoryStore, cache_folder: Path, ttl_s: float = 5.0, p
             cache=kept.cache,
             namespace=namespace,
         )
-        copier = Copier(store, kept.cache.read, Room(64 * MIB))
-        gate = Gate()
-        origin = Origin("test-host", lambda: CONFLICT_S * NS_PER_S)
-        conflicts = make_conflicts(tables, Backend(store, copier), SEAL_KEY, origin, forget_nothing)
-        saver = Saver(
-            tables=tables, store=store, copier=copier, conflicts=conflicts, gate=gate, seal_key=SEAL_KEY, nursery=nursery
+        ground = Ground(
+            store=store,
+            copier=Copier(store, kept.cache.read, Room(64 * MIB)),
+            tables=tables,
+            journal=kept.journal,
+            spool=kept.spool,
+            seal_key=SEAL_KEY,
+            origin=Origin("test-host", lambda: CONFLICT_S * NS_PER_S),
+            forget_attributes=forget_nothing,
+            nursery=nursery,
         )
-        rig = FsRig(make_filesystem(Backend(store, copier), tables, saver, gate, Trust(ttl_s, 0)), saver, store)
+        built = build(ground, Habits(Trust(ttl_s, 0), write_back))
+        await built.recovery.begin(kept.journal.load())
+        rig = FsRig(built.filesystem, built.saver, built.progress, store, built.ledger, built.recovery)
         yield rig
-        await rig.flush()
+        if end is End.UNMOUNTED:
+            await rig.flush()
         nursery.cancel_scope.cancel()

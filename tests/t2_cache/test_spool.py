@@ -66,7 +66,7 @@ async def test_damaged_dirty_block_is_an_error_and_not_zeros(open_rig: OpenRig) 
     async with open_rig() as rig:
         content = rig.spool.create()
         content.write(0, 0, b"precious")
-        await content.sync()
+        content.seal_all()
         (container,) = rig.directory.blocks.iterdir()
         damaged = bytearray(container.read_bytes())
         damaged[25] ^= 1

@@ -18,7 +18,7 @@ from support.memory_store import MemoryStore
 from ssecfs.cache.spans import BLOCK_SIZE
 from ssecfs.errors import SsecfsError, StoreUnreachableError
 from ssecfs.fs.attributes import AttrChange
-from ssecfs.fs.conflicts import Origin, conflict_name
+from ssecfs.fs.conflicts import Copy, Origin, conflict_name
 from ssecfs.fs.files import Access, Content, Owner
 from ssecfs.s3.types import Always, ObjectKey
 from ssecfs.sizes import MIB
@@ -360,7 +360,7 @@ async def test_conflict_that_cannot_be_settled_leaves_everything_as_it_was(clien
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1), st.integers(60, 255))
 def test_name_of_a_conflict_copy_is_a_name_whatever_the_file_is_called(text: str, limit: int) -> None:
     name = text.encode()[:255].decode("utf-8", "ignore").encode() or b"x"
-    suffix = Origin("host with/odd name", lambda: 1_700_000_000_000_000_000).suffix()
+    suffix = Origin("host with/odd name", lambda: 1_700_000_000_000_000_000).suffix(Copy.CONFLICT)
     assert suffix == ".conflict-host-with-odd-name-20231114T221320Z"
     made = conflict_name(name, suffix, limit)
     assert len(made) <= limit

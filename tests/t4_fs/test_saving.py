@@ -53,7 +53,7 @@ async def test_what_could_not_be_saved_stays_readable_and_is_tried_until_it_is_s
         store.hooks["put"] = fail
         with pytest.raises(StoreUnreachableError):
             await rig.write("file", 0, b"content", os.O_CREAT)
-        assert (rig.saver.waiting, rig.saver.progress.last_error) == (1, "the server is gone")
+        assert (rig.saver.waiting, rig.progress.last_error) == (1, "the server is gone")
         while rig.saver.waiting:
             assert await rig.read("file") == b"content"
             await trio.sleep(1)

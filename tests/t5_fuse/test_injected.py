@@ -253,10 +253,10 @@ async def test_bug_while_directories_are_listed_in_advance_is_met_by_nobody(
 async def test_bug_behind_the_control_socket_is_an_answer_and_the_next_question_is_answered(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def status() -> Answer:
+    async def status(_: str) -> Answer:
         raise InjectedError
 
-    async def flush() -> Answer:
+    async def flush(_: str) -> Answer:
         return {}
 
     def ask(question: str) -> Answer:

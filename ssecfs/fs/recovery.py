@@ -1,0 +1,169 @@
+"""Recovery: what an earlier mount left in the journal.
+
+Imported by ``app``. What a program was told is safe goes on its way to the server, as if it had just been closed; the
+mount shows it at once. What was still being written is *parked*: it is left alone until somebody publishes it, beside the good
+version and never over it, or discards it.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from ssecfs.cache.journal import FileRecord, Journal, Phase, RecordId
+from ssecfs.cache.spool import Spool
+from ssecfs.content.openfile import OpenFile
+from ssecfs.errors import EntryExistsError, NoEntryError, ObjectMissingError, SsecfsError
+from ssecfs.fs.conflicts import Conflicts, Copy
+from ssecfs.fs.ledger import Ledger
+from ssecfs.fs.nodes import Nodes
+from ssecfs.fs.saving import Saver
+from ssecfs.fs.storing import Tables
+from ssecfs.s3.store import ObjectStore
+from ssecfs.s3.types import ETag, ObjectInfo, ObjectVersion
+from ssecfs.tree.attrs import SEAL_NAME, Attrs
+from ssecfs.tree.inodes import Ino, Inode, Saved
+from ssecfs.tree.names import Name, check_name, join_path
+
+LOGGER: Final = logging.getLogger(__name__)
+
+_NOBODY: Final = Ino(0)
+
+
+class Recovery:
+    """Goes on with an earlier mount's unsaved files.
+
+    Owns: the parked records.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        ledger: Ledger,
+        nodes: Nodes,
+        tables: Tables,
+        spool: Spool,
+        store: ObjectStore,
+        saver: Saver,
+        conflicts: Conflicts,
+    ) -> None:
+        """Take the collaborators."""
+        self._journal = journal
+        self._ledger = ledger
+        self._nodes = nodes
+        self._tables = tables
+        self._spool = spool
+        self._store = store
+        self._saver = saver
+        self._conflicts = conflicts
+        self.parked: dict[RecordId, FileRecord] = {}
+
+    async def begin(self, records: Mapping[RecordId, FileRecord]) -> None:
+        """Go through what the journal holds. Before anything is mounted: nobody else changes the tables."""
+        for record_id, record in records.items():
+            try:
+                await self._take_up(record_id, record)
+            except SsecfsError as error:
+                LOGGER.error("an unsaved file of an earlier mount is left in the journal: %s", error)  # noqa: TRY400
+                self.parked[record_id] = record
+
+    async def publish(self, record_id: RecordId) -> str:
+        """Store a parked content beside the file that it was to become; gives the name it has now.
+
+        Raises:
+            NoEntryError: nothing is parked under this number.
+            StoreError: the endpoint refused or could not be reached; it stays parked.
+        """
+        record = self._parked(record_id)
+        parent, name = await self._place(record)
+        inode = Inode(_NOBODY, parent, name, self._attrs_of(record, parent, name), None)
+        open_file = OpenFile(cache=self._tables.cache, spool=self._spool, base=record.content.base)
+        open_file.restore(record.content)
+        async with open_file.held_still():
+            ending = await self._conflicts.keep_beside(inode, open_file, Copy.RECOVERED)
+        self._forget(record_id)
+        open_file.discard()
+        return ending
+
+    def discard(self, record_id: RecordId) -> None:
+        """Forget a parked content for good.
+
+        Raises:
+            NoEntryError: nothing is parked under this number.
+        """
+        record = self._parked(record_id)
+        self._forget(record_id)
+        if record.content.spooled is not None:
+            self._spool.restore(record.content.spooled).discard()
+
+    def _parked(self, record_id: RecordId) -> FileRecord:
+        if record_id not in self.parked:
+            message = f"nothing is parked under the number {record_id}"
+            raise NoEntryError(message)
+        return self.parked[record_id]
+
+    def _forget(self, record_id: RecordId) -> None:
+        del self.parked[record_id]
+        self._journal.remove(record_id)
+
+    async def _take_up(self, record_id: RecordId, record: FileRecord) -> None:
+        parent, name = await self._place(record)
+        if await self._has_arrived(record, parent, name):
+            self._journal.remove(record_id)
+            if record.content.spooled is not None:
+                self._spool.restore(record.content.spooled).discard()
+        elif record.phase is Phase.OPEN:
+            LOGGER.warning("a file was being written when an earlier mount ended; see ssecfs recover")
+            self.parked[record_id] = record
+        else:
+            self._restore(record_id, record, parent, name)
+
+    async def _has_arrived(self, record: FileRecord, parent: Inode, name: Name) -> bool:
+        """Ask whether an upload of the content had succeeded before the end."""
+        if not record.seals:
+            return False
+        try:
+            info = await self._store.head(self._tables.namespace.file_key(join_path(parent.path, name)))
+        except ObjectMissingError:
+            return False
+        return info.metadata.get(SEAL_NAME) in record.seals and info.version.size == record.content.size
+
+    def _restore(self, record_id: RecordId, record: FileRecord, parent: Inode, name: Name) -> None:
+        """Have an inode with the content, as if it had just been closed. Atomic."""
+        inodes, open_files = self._tables.inodes, self._tables.open_files
+        if inodes.child(parent, name) is not None:
+            message = f"a name in directory {parent.ino} is recorded twice"
+            raise EntryExistsError(message)
+        inode = inodes.add(parent, name, self._attrs_of(record, parent, name), record.version)
+        inode.saved, inode.unsure = Saved.NO, record.seals
+        inodes.pin(inode)
+        open_file = open_files.acquire(inode.ino, record.content.base)
+        open_file.restore(record.content)
+        self._ledger.adopt(inode, record_id, record, open_file)
+        self._saver.save_behind(inode)
+        open_files.release(inode.ino)
+        inodes.unpin(inode)
+
+    def _attrs_of(self, record: FileRecord, parent: Inode, name: Name) -> Attrs:
+        object_key = self._tables.namespace.file_key(join_path(parent.path, name))
+        version = ObjectVersion(object_key, ETag(""), record.content.size, record.noted_s)
+        return self._tables.book.parse(ObjectInfo(version, record.metadata, key_md5=None))
+
+    async def _place(self, record: FileRecord) -> tuple[Inode, Name]:
+        """The directory and name of a record; directories that are no more on the server come back with its upload.
+
+        Raises:
+            NotADirError: a file has the name of a directory by now.
+        """
+        *folders, last = (check_name(part) for part in record.path.split(b"/"))
+        directory = self._tables.inodes.root
+        for name in folders:
+            found = self._tables.inodes.child(directory, name) or await self._nodes.find(directory, name)
+            if found is None:
+                defaults = self._tables.book.directory_defaults()
+                found = self._tables.inodes.add(directory, name, defaults, None)
+                found.saved = Saved.NO
+                self._saver.save_soon(found)
+            found.require_directory()
+            directory = found
+        return directory, last
