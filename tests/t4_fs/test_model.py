@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 from hypothesis import Phase as Stage
@@ -13,6 +14,8 @@ from support.model_calls import BY_OTHERS, Phase, compare, examples, sequences
 from support.model_floor import floor_calls
 from support.model_kernel import FOREIGN_S, LocalCalls
 from support.strangestore import StrangeStore
+
+pytestmark = pytest.mark.timeout(3 * 3600)
 
 THEN = st.sampled_from(
     [

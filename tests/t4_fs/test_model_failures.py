@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 from hypothesis import Phase as Stage
@@ -36,6 +37,8 @@ from support.model_looks import Facts, differences, is_alike
 from support.strangestore import StrangeStore
 
 from ssecfs.errors import AccessDeniedError, QuotaError, StoreBusyError, StoreError, StoreUnreachableError
+
+pytestmark = pytest.mark.timeout(3 * 3600)
 
 OPERATIONS = ("head", "get", "put", "copy", "delete", "delete_many", "list_page")
 REFUSALS = {"EIO", "ETIMEDOUT", "EACCES", "EDQUOT"}
