@@ -28,8 +28,9 @@ from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.containers import Containers
 from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory, prepare_cache_base
 from ssecfs.cache.index import Index
-from ssecfs.cache.journal import FileRecord, Journal
+from ssecfs.cache.journal import Journal
 from ssecfs.cache.plain import PlainBlocks
+from ssecfs.cache.records import FileRecord
 from ssecfs.cache.seal import ContentId
 from ssecfs.cache.segments import CacheOptions, Segments
 from ssecfs.cache.spool import Spool

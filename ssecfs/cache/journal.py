@@ -1,7 +1,7 @@
 """Journal: what is unsaved, as sealed records that outlive the daemon. Synchronous, no trio.
 
-What lives here: the form of the records, SQLite, fsync. What does not: when something is recorded (``fs.ledger``), what the
-next mount makes of it (``fs.recovery``). Imported by both and by ``app``.
+What lives here: SQLite, fsync. What does not: what a record holds (``records``), when something is recorded
+(``fs.ledger``), what the next mount makes of it (``fs.recovery``). Imported by both and by ``app``.
 
 A change is in the file when the method returns, so it survives the end of the daemon; a power cut it survives after ``sync``.
 SQLite itself syncs nothing but checkpoints: who is to be told that something is kept waits for one fdatasync of the write-ahead
@@ -9,25 +9,21 @@ log, and that is good for everything before it. Unlike the index, the journal ma
 is and is counted.
 """
 
-import base64
-import json
 import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final, NewType
+from typing import Final, NewType
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ssecfs.cache.containers import sync_folder
-from ssecfs.cache.seal import ContentId, open_record, seal_record
+from ssecfs.cache.records import FileRecord, MoveRecord, format_file, format_move, parse_file, parse_move
+from ssecfs.cache.seal import open_record, seal_record
 from ssecfs.errors import BrokenSealError, CacheFullError, LocalError, SpoolError
-from ssecfs.s3.types import ETag, ObjectKey, ObjectVersion
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -38,74 +34,10 @@ PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS records (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS moves (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL);
 """
 
 _FULL: Final = "disk is full"
-
-
-class Phase(Enum):
-    """What a program was told of the content."""
-
-    OPEN = "open"
-    """Nothing: it was still being written, or writing it to the server failed and the program knows."""
-    CLOSED = "closed"
-    """That it is safe: close or fsync succeeded."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpooledContent:
-    """Where the dirty bytes of a file are.
-
-    Attributes:
-        content_id: of the containers.
-        masks: segment number to bit mask of its sealed blocks.
-        inline: block number to its bytes, for what is in no container.
-    """
-
-    content_id: ContentId
-    masks: Mapping[int, int]
-    inline: Mapping[int, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class ContentRecord:
-    """The content of a file, as far as it is not that of a version on the server.
-
-    Attributes:
-        size: bytes.
-        base: the version that it started from; None: there was none.
-        base_limit: from here on nothing of the base counts.
-        dirty: extents, as pairs of start and stop, whose bytes are spooled.
-        spooled: None: there are none.
-    """
-
-    size: int
-    base: ObjectVersion | None
-    base_limit: int
-    dirty: tuple[tuple[int, int], ...]
-    spooled: SpooledContent | None
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """One file with unsaved content.
-
-    Attributes:
-        path: as programs see it, relative to the mount point.
-        phase: see there.
-        metadata: its attributes in the form of the object's user metadata.
-        version: what it replaces on the server; None: nothing.
-        seals: of uploads that may have arrived.
-        noted_s: when it was recorded, seconds since the epoch.
-    """
-
-    path: bytes
-    phase: Phase
-    metadata: Mapping[str, str]
-    version: ObjectVersion | None
-    seals: frozenset[str]
-    noted_s: int
-    content: ContentRecord
 
 
 class Journal:
@@ -137,7 +69,9 @@ class Journal:
                 raise _translate(error) from error
             self._set_aside(error)
             self._connection = self._open()
-        ((last,),) = self._connection.execute("SELECT coalesce(max(record_id), 0) FROM records")
+        ((last,),) = self._connection.execute(
+            "SELECT coalesce(max(record_id), 0) FROM (SELECT record_id FROM records UNION ALL SELECT record_id FROM moves)"
+        )
         self._last = RecordId(last)
         self._log = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         sync_folder(path.parent)
@@ -148,7 +82,7 @@ class Journal:
         self.damaged = 0
         for record_id, value in self._connection.execute("SELECT record_id, value FROM records ORDER BY record_id"):
             try:
-                records[RecordId(record_id)] = _parse(open_record(self._cipher, _label(record_id), value))
+                records[RecordId(record_id)] = parse_file(open_record(self._cipher, _label(record_id), value))
             except (BrokenSealError, ValueError, KeyError, TypeError):
                 self.damaged += 1
         if self.damaged:
@@ -159,6 +93,16 @@ class Journal:
     def is_doubtful(self) -> bool:
         """Tell whether something was recorded that cannot be read any more: then no container may be taken for rubbish."""
         return self.damaged > 0 or any(self._path.parent.glob(f"{self._path.stem}.damaged-*"))
+
+    def load_moves(self) -> dict[RecordId, MoveRecord]:
+        """The renames that were under way when an earlier mount ended; one that does not open counts as damaged."""
+        moves = {}
+        for record_id, value in self._connection.execute("SELECT record_id, value FROM moves ORDER BY record_id"):
+            try:
+                moves[RecordId(record_id)] = parse_move(open_record(self._cipher, _move_label(record_id), value))
+            except (BrokenSealError, ValueError, KeyError, TypeError):
+                self.damaged += 1
+        return moves
 
     def new_id(self) -> RecordId:
         """An id that no record has."""
@@ -172,7 +116,7 @@ class Journal:
             CacheFullError: no room on the disk; everything is as before.
             SpoolError: the disk fails.
         """
-        value = seal_record(self._cipher, _label(record_id), _format(record))
+        value = seal_record(self._cipher, _label(record_id), format_file(record))
         with self._change() as connection:
             connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?)", (record_id, value))
             connection.executemany("DELETE FROM records WHERE record_id = ?", [(other,) for other in removed])
@@ -184,6 +128,17 @@ class Journal:
                 connection.execute("DELETE FROM records WHERE record_id = ?", (record_id,))
         except LocalError as error:
             LOGGER.warning("a record stays in the journal, although its file is saved: %s", error)
+
+    def store_move(self, record_id: RecordId, move: MoveRecord) -> None:
+        """Keep a rename; errors as store."""
+        value = seal_record(self._cipher, _move_label(record_id), format_move(move))
+        with self._change() as connection:
+            connection.execute("INSERT OR REPLACE INTO moves VALUES (?, ?)", (record_id, value))
+
+    def remove_move(self, record_id: RecordId) -> None:
+        """Drop a rename that has ended; errors as store."""
+        with self._change() as connection:
+            connection.execute("DELETE FROM moves WHERE record_id = ?", (record_id,))
 
     def sync(self) -> None:
         """Make everything so far survive a power cut. Thread: any.
@@ -254,70 +209,5 @@ def _label(record_id: int) -> bytes:
     return b"journal" + record_id.to_bytes(8, "little")
 
 
-def _format(record: FileRecord) -> bytes:
-    content = record.content
-    spooled = content.spooled
-    fields = {
-        "path": record.path.decode("utf-8", "surrogateescape"),
-        "phase": record.phase.value,
-        "metadata": dict(record.metadata),
-        "version": _version_fields(record.version),
-        "seals": sorted(record.seals),
-        "noted_s": record.noted_s,
-        "size": content.size,
-        "base": _version_fields(content.base),
-        "base_limit": content.base_limit,
-        "dirty": content.dirty,
-        "spooled": _spooled_fields(spooled) if spooled is not None else None,
-    }
-    return json.dumps(fields).encode()
-
-
-def _version_fields(version: ObjectVersion | None) -> list[object] | None:
-    if version is None:
-        return None
-    return [version.object_key, version.etag, version.size, version.modified_s, version.is_estimated]
-
-
-def _spooled_fields(spooled: SpooledContent) -> dict[str, object]:
-    return {
-        "content_id": spooled.content_id.hex(),
-        "masks": {number: f"{mask:x}" for number, mask in spooled.masks.items()},
-        "inline": {number: base64.b64encode(block).decode("ascii") for number, block in spooled.inline.items()},
-    }
-
-
-def _parse(text: bytes) -> FileRecord:
-    fields = json.loads(text)
-    spooled = fields["spooled"]
-    content = ContentRecord(
-        size=fields["size"],
-        base=_parse_version(fields["base"]),
-        base_limit=fields["base_limit"],
-        dirty=tuple((start, stop) for start, stop in fields["dirty"]),
-        spooled=_parse_spooled(spooled) if spooled is not None else None,
-    )
-    return FileRecord(
-        path=fields["path"].encode("utf-8", "surrogateescape"),
-        phase=Phase(fields["phase"]),
-        metadata=fields["metadata"],
-        version=_parse_version(fields["version"]),
-        seals=frozenset(fields["seals"]),
-        noted_s=fields["noted_s"],
-        content=content,
-    )
-
-
-def _parse_version(fields: list[Any] | None) -> ObjectVersion | None:
-    if fields is None:
-        return None
-    object_key, etag, size, modified_s, is_estimated = fields
-    return ObjectVersion(ObjectKey(object_key), ETag(etag), size, modified_s, is_estimated)
-
-
-def _parse_spooled(fields: Mapping[str, Any]) -> SpooledContent:
-    return SpooledContent(
-        ContentId(bytes.fromhex(fields["content_id"])),
-        {int(number): int(mask, 16) for number, mask in fields["masks"].items()},
-        {int(number): base64.b64decode(block) for number, block in fields["inline"].items()},
-    )
+def _move_label(record_id: int) -> bytes:
+    return b"move" + record_id.to_bytes(8, "little")

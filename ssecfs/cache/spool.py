@@ -15,7 +15,7 @@ import trio
 
 from ssecfs.cache.containers import Containers
 from ssecfs.cache.directory import CacheDirectory
-from ssecfs.cache.journal import SpooledContent
+from ssecfs.cache.records import SpooledContent
 from ssecfs.cache.seal import SEAL_BYTES, BlockPlace, ContentId, new_content_id, open_block, seal_block
 from ssecfs.cache.spans import BLOCK_SIZE, SEGMENT_BLOCKS
 from ssecfs.errors import BrokenSealError, CacheFullError, SpoolError

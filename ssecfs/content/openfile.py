@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from ssecfs.cache.blockcache import BlockCache
-from ssecfs.cache.journal import ContentRecord
+from ssecfs.cache.records import ContentRecord
 from ssecfs.cache.spans import blocks_of, blocks_range, split_range
 from ssecfs.cache.spool import Spool, SpoolContent
 from ssecfs.content.digest import RunningDigest

@@ -16,7 +16,8 @@ from typing import Final
 
 import trio
 
-from ssecfs.cache.journal import FileRecord, Journal, Phase, RecordId
+from ssecfs.cache.journal import Journal, RecordId
+from ssecfs.cache.records import FileRecord, MoveRecord, Phase
 from ssecfs.cache.spool import Spool
 from ssecfs.content.openfile import OpenFile
 from ssecfs.errors import LocalError, SsecfsError
@@ -186,6 +187,24 @@ class Ledger:
         slot = self._slots.get(inode.ino)
         if slot is not None and slot.record is not None and not inode.unsure <= slot.record.seals:
             self._store_again(inode)
+
+    async def record_move(self, move: MoveRecord, record_id: RecordId | None = None) -> RecordId:
+        """Record how far the rename of a directory is, so that it survives anything, then return; gives its number.
+
+        Raises:
+            LocalError: it could not be recorded; nothing may be begun, or deleted, then.
+        """
+        number = self._journal.new_id() if record_id is None else record_id
+        self._journal.store_move(number, move)
+        await run_in(self._limiter, self._journal.sync)
+        return number
+
+    def drop_move(self, record_id: RecordId) -> None:
+        """The rename of a directory has ended; should this fail, the next mount finds that it has."""
+        try:
+            self._journal.remove_move(record_id)
+        except LocalError as error:
+            LOGGER.warning("the rename of a directory stays in the journal, although it has ended: %s", error)
 
     async def note_arrived(self, inode: Inode) -> None:
         """The content is on the server: before its blocks may go or change, its record is gone for good."""

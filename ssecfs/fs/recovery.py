@@ -9,12 +9,14 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from ssecfs.cache.journal import FileRecord, Journal, Phase, RecordId
+from ssecfs.cache.journal import Journal, RecordId
+from ssecfs.cache.records import FileRecord, Phase
 from ssecfs.cache.spool import Spool
 from ssecfs.content.openfile import OpenFile
 from ssecfs.errors import EntryExistsError, NoEntryError, ObjectMissingError, SsecfsError
 from ssecfs.fs.conflicts import Conflicts, Copy
 from ssecfs.fs.ledger import Ledger
+from ssecfs.fs.moverecovery import MoveRecovery
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Tables
@@ -56,10 +58,12 @@ class Recovery:
         self._store = store
         self._saver = saver
         self._conflicts = conflicts
+        self._moves = MoveRecovery(journal=journal, store=store, book=tables.book)
         self.parked: dict[RecordId, FileRecord] = {}
 
     async def begin(self, records: Mapping[RecordId, FileRecord]) -> None:
         """Go through what the journal holds. Before anything is mounted: nobody else changes the tables."""
+        await self._moves.begin()
         for record_id, record in records.items():
             try:
                 await self._take_up(record_id, record)

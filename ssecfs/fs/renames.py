@@ -5,20 +5,21 @@ both names exist there, never none; who changed an object meanwhile keeps it, un
 
 Directories go in steps: check, copy, mark, switch, delete. Up to the switch a failure takes the copies back and the old name is
 complete; from then on everything is under the new name, and a failure leaves some of it under the old one as well.
-
-Plan for a journal: a sealed record of both prefixes and of the step, stored before copy and before delete and removed at the
-end, lets the next mount take the copies back (copy, mark) or delete what is left (delete), by comparing both listings.
+The journal has both prefixes and the side of the switch, so that the next mount ends what a crash interrupted
+(``moverecovery``).
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
 import trio
 
+from ssecfs.cache.journal import RecordId
+from ssecfs.cache.records import MoveRecord, Step
 from ssecfs.errors import (
     BadRequestError,
     EntryExistsError,
@@ -27,6 +28,7 @@ from ssecfs.errors import (
     NotADirError,
     ObjectChangedError,
     ObjectMissingError,
+    SsecfsError,
     StoreError,
 )
 from ssecfs.fs.files import Clock
@@ -259,22 +261,30 @@ class Renames:
             await self._removal.require_empty(target.inode)
         old_parent = parent_of(directory)
         is_last = target.parent is not old_parent and await self._removal.is_last(directory)
-        namespace = self._tables.namespace
-        move = TreeMove(namespace.marker_key(directory.path), namespace.marker_key(target.directory_path))
+        move = TreeMove(
+            self._tables.namespace.marker_key(directory.path), self._tables.namespace.marker_key(target.directory_path)
+        )
+        record = MoveRecord(Step.COPYING, move.source, move.target, had_target=target.inode is not None)
+        record_id = await self._ledger.record_move(record)
         try:
             await self._mover.copy_all(move, lambda: {version.object_key for version in self._held_below(directory)})
             await self._mover.find_copies(move, lambda: self._held_below(directory))
             marker = await self._store_marker(directory, target, move)
+            replaced = [directory] if target.inode is None else [directory, target.inode]
+            old_markers = tuple(marker_key for inode in replaced for marker_key in self._tables.directories.old_markers(inode))
+            record = replace(record, step=Step.DELETING, copied_s=move.copied_s, old_markers=old_markers)
+            await self._ledger.record_move(record, record_id)
         except BaseException:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + TAKE_BACK_DEADLINE_S):
-                await self._take_back(move)
+                await self._take_back(move, replace(record, step=Step.COPYING), record_id)
             raise
-        replaced = [directory] if target.inode is None else [directory, target.inode]
-        old_markers = [marker_key for inode in replaced for marker_key in self._tables.directories.old_markers(inode)]
         self._switch_directory(directory, target, move, marker)
-        if is_last:
-            await self._storing.save_marker(old_parent)
-        await self._delete_sources(move, old_markers)
+        try:
+            if is_last:
+                await self._storing.save_marker(old_parent)
+            await self._delete_sources(move, old_markers)
+        finally:
+            self._ledger.drop_move(record_id)
 
     def _held_below(self, directory: Inode) -> list[ObjectVersion]:
         """The versions, at any depth in a directory, that inodes refer to."""
@@ -325,14 +335,17 @@ class Renames:
         self._storing.note_copied(inode, version, made)
         inode.version = made
 
-    async def _take_back(self, move: TreeMove) -> None:
-        """Remove the copies of a rename that failed, if that can be done: what remains is in the way, but nothing is lost."""
+    async def _take_back(self, move: TreeMove, record: MoveRecord, record_id: RecordId) -> None:
+        """Remove the copies of a rename that failed; if that cannot be done now, the next mount does it."""
         try:
+            await self._ledger.record_move(record, record_id)
             await self._mover.take_back(move)
-        except StoreError as error:
+        except SsecfsError as error:
             LOGGER.warning("a directory was not renamed, and some copies are left under the new name: %s", error)
+        else:
+            self._ledger.drop_move(record_id)
 
-    async def _delete_sources(self, move: TreeMove, old_markers: list[ObjectKey]) -> None:
+    async def _delete_sources(self, move: TreeMove, old_markers: Sequence[ObjectKey]) -> None:
         try:
             await self._mover.delete_sources(move)
             for object_key in old_markers:

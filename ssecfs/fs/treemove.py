@@ -39,6 +39,7 @@ class TreeMove:
         has_marker: whether the source has a marker of its own; it is not copied with the rest.
         has_file_as_marker: whether there is an object with the marker's key and a body; it is copied.
         copied: the versions that were copied, as digests: about 70 bytes each, however many there are.
+        copied_s: newest LastModified of what the copies made, seconds since the epoch by the server's clock.
         made: the versions that the copies made, likewise.
         held: of the objects that somebody holds, by the object key they had: version there, version now.
     """
@@ -47,6 +48,7 @@ class TreeMove:
     target: str
     has_marker: bool = False
     has_file_as_marker: bool = False
+    copied_s: int = 0
     copied: set[int] = field(default_factory=set)
     made: set[int] = field(default_factory=set)
     held: dict[ObjectKey, tuple[ObjectVersion, ObjectVersion]] = field(default_factory=dict)
@@ -129,6 +131,7 @@ class TreeMover:
     def note_made(self, move: TreeMove, version: ObjectVersion, attrs: Attrs) -> None:
         """Take note of an object that now is at the target."""
         move.made.add(_digest(version))
+        move.copied_s = max(move.copied_s, version.modified_s)
         self._book.note(version, attrs)
 
     async def _copy(self, move: TreeMove, listed: ObjectVersion, held: set[ObjectKey]) -> None:
