@@ -28,6 +28,7 @@ from ssecfs.fs.removal import Removal
 from ssecfs.fs.renames import Renames
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Progress, Storing, Tables
+from ssecfs.fs.streaming import Streaming
 from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.operations import Filesystem
 from ssecfs.s3.copying import Copier
@@ -75,6 +76,7 @@ class Saving:
 
     gate: Gate
     ledger: Ledger
+    streaming: Streaming
     conflicts: Conflicts
     storing: Storing
     saver: Saver
@@ -119,6 +121,14 @@ def _make_saving(ground: Ground) -> Saving:
         nursery=ground.nursery,
         now_ns=ground.now_ns,
     )
+    streaming = Streaming(
+        store=ground.store,
+        copier=ground.copier,
+        namespace=tables.namespace,
+        ledger=ledger,
+        seal_key=ground.seal_key,
+        nursery=ground.nursery,
+    )
     conflicts = Conflicts(
         store=ground.store,
         copier=ground.copier,
@@ -127,6 +137,7 @@ def _make_saving(ground: Ground) -> Saving:
         book=tables.book,
         namespace=tables.namespace,
         ledger=ledger,
+        streaming=streaming,
         seal_key=ground.seal_key,
         origin=ground.origin,
         forget_attributes=ground.forget_attributes,
@@ -137,10 +148,20 @@ def _make_saving(ground: Ground) -> Saving:
         copier=ground.copier,
         conflicts=conflicts,
         ledger=ledger,
+        streaming=streaming,
+        forget_attributes=ground.forget_attributes,
         seal_key=ground.seal_key,
     )
-    saver = Saver(tables=tables, storing=storing, conflicts=conflicts, gate=gate, ledger=ledger, nursery=ground.nursery)
-    return Saving(gate, ledger, conflicts, storing, saver)
+    saver = Saver(
+        tables=tables,
+        storing=storing,
+        conflicts=conflicts,
+        gate=gate,
+        ledger=ledger,
+        streaming=streaming,
+        nursery=ground.nursery,
+    )
+    return Saving(gate, ledger, streaming, conflicts, storing, saver)
 
 
 def _make_operations(ground: Ground, habits: Habits, saving: Saving) -> Filesystem:
@@ -164,6 +185,7 @@ def _make_operations(ground: Ground, habits: Habits, saving: Saving) -> Filesyst
         saver=saver,
         closing=Closing(saver=saver, ledger=ledger, open_files=open_files, gate=gate, write_back=habits.write_back),
         ledger=ledger,
+        streaming=saving.streaming,
         reads=habits.reads,
         now_ns=now_ns,
     )
@@ -174,6 +196,7 @@ def _make_operations(ground: Ground, habits: Habits, saving: Saving) -> Filesyst
         saver=saver,
         storing=saving.storing,
         ledger=ledger,
+        streaming=saving.streaming,
         gate=gate,
         now_ns=now_ns,
     )
@@ -185,7 +208,14 @@ def _make_operations(ground: Ground, habits: Habits, saving: Saving) -> Filesyst
         Entries(tables=tables, files=files, saver=saver),
         removal,
         _make_renames(ground, nodes, new_names, removal, saving),
-        Attributes(nodes=nodes, open_files=open_files, saver=saver, overrides=habits.overrides, now_ns=now_ns),
+        Attributes(
+            nodes=nodes,
+            open_files=open_files,
+            saver=saver,
+            streaming=saving.streaming,
+            overrides=habits.overrides,
+            now_ns=now_ns,
+        ),
         Xattrs(nodes=nodes, saver=saver, store=store, cache=tables.cache, now_ns=now_ns),
         habits.overrides,
     )

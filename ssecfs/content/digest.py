@@ -33,6 +33,10 @@ class RunningDigest:
         elif size != self._position:
             self._position = None
 
+    def covers(self, size: int) -> bool:
+        """Tell whether the digest is that of the whole file of size bytes."""
+        return self._position == size
+
     def hexdigest(self, size: int) -> str | None:
         """The digest of the whole file of size bytes in hex; None: not known."""
-        return self._hash.hexdigest() if self._position == size else None
+        return self._hash.hexdigest() if self.covers(size) else None

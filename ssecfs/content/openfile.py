@@ -94,6 +94,11 @@ class OpenFile:
         return self._digest.hexdigest(self._size)
 
     @property
+    def is_sequential(self) -> bool:
+        """Tell whether the content was written from start to end, and all of it is here."""
+        return not self._base_limit and self._digest.covers(self._size)
+
+    @property
     def losses(self) -> int:
         """How often unsaved changes gave way to another client's version; what was read before is not of the same file."""
         return self._losses

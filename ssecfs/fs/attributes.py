@@ -13,6 +13,7 @@ from ssecfs.errors import IsADirError, NotPermittedError
 from ssecfs.fs.files import Clock, Owner
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
+from ssecfs.fs.streaming import Streaming
 from ssecfs.tree.attrs import Attrs, SealState, require_room, without_set_ids
 from ssecfs.tree.inodes import Inode
 
@@ -87,11 +88,14 @@ AS_STORED: Final = Overrides()
 class Attributes:
     """Changes of attributes. Owns nothing."""
 
-    def __init__(self, *, nodes: Nodes, open_files: OpenFiles, saver: Saver, overrides: Overrides, now_ns: Clock) -> None:
+    def __init__(
+        self, *, nodes: Nodes, open_files: OpenFiles, saver: Saver, streaming: Streaming, overrides: Overrides, now_ns: Clock
+    ) -> None:
         """Take the collaborators."""
         self._nodes = nodes
         self._open_files = open_files
         self._saver = saver
+        self._streaming = streaming
         self._overrides = overrides
         self._now_ns = now_ns
 
@@ -136,6 +140,7 @@ class Attributes:
             if size != open_file.size:
                 await self._saver.let_change(inode, open_file)
                 await open_file.truncate(size)
+                self._streaming.drop(inode)
                 inode.attrs = inode.attrs.with_content(size, now_ns)
             else:
                 self._saver.note_changed(inode, replace(inode.attrs, mtime_ns=now_ns, ctime_ns=now_ns))

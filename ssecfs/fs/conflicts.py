@@ -23,6 +23,7 @@ from ssecfs.content.upload import send_all
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.sealing import Sealing
+from ssecfs.fs.streaming import Streaming
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.multipart import Reader
 from ssecfs.s3.store import ObjectStore
@@ -93,6 +94,7 @@ class Conflicts:
         book: AttrBook,
         namespace: Namespace,
         ledger: Ledger,
+        streaming: Streaming,
         seal_key: bytes,
         origin: Origin,
         forget_attributes: ForgetAttributes,
@@ -105,6 +107,7 @@ class Conflicts:
         self._book = book
         self._namespace = namespace
         self._ledger = ledger
+        self._streaming = streaming
         self._seal_key = seal_key
         self._origin = origin
         self._forget_attributes = forget_attributes
@@ -198,6 +201,7 @@ class Conflicts:
         """Let the inode be what is on the server, or nothing. Atomic."""
         version = theirs.version if theirs is not None else None
         self._ledger.drop(inode)
+        self._streaming.drop(inode)
         if open_file is not None:
             open_file.rebase(version)
         inode.unsure, inode.saved, inode.seen_version = frozenset(), Saved.YES, None

@@ -19,6 +19,8 @@ from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
+from ssecfs.fs.streaming import Streaming
+from ssecfs.s3.types import ByteRange
 from ssecfs.tree.attrs import Attrs
 from ssecfs.tree.inodes import Inode, InodeTable, Linkage, Saved
 from ssecfs.tree.listing import EntryKind
@@ -104,6 +106,7 @@ class Files:
         saver: Saver,
         closing: Closing,
         ledger: Ledger,
+        streaming: Streaming,
         reads: Reads,
         now_ns: Clock,
     ) -> None:
@@ -115,6 +118,7 @@ class Files:
         self._saver = saver
         self._closing = closing
         self._ledger = ledger
+        self._streaming = streaming
         self._reads = reads
         self._now_ns = now_ns
         self._handles: dict[int, FileHandle] = {}
@@ -161,6 +165,7 @@ class Files:
             handle = self._handles[fh]
             await self._saver.let_change(inode, handle.open_file)
             await handle.open_file.truncate(0)
+            self._streaming.drop(inode)
             self._note_written(handle)
         return fh, pages
 
@@ -182,6 +187,7 @@ class Files:
         await self._saver.let_change(handle.inode, handle.open_file)
         written = await handle.open_file.write(offset, piece)
         self._note_written(handle)
+        self._streaming.note_written(handle.inode, handle.open_file, ByteRange(offset, offset + written))
         return written
 
     def _note_written(self, handle: FileHandle) -> None:

@@ -11,6 +11,7 @@ from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Storing, Tables
+from ssecfs.fs.streaming import Streaming
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ObjectKey, ObjectVersion
 from ssecfs.tree.inodes import Inode, Linkage
@@ -28,11 +29,13 @@ class Removal:
         saver: Saver,
         storing: Storing,
         ledger: Ledger,
+        streaming: Streaming,
         gate: Gate,
         now_ns: Clock,
     ) -> None:
         """Take the collaborators."""
         self._ledger = ledger
+        self._streaming = streaming
         self._nodes = nodes
         self._tables = tables
         self._store = store
@@ -130,6 +133,7 @@ class Removal:
         """The name and the object belong to something else now; who holds the inode keeps it. Atomic."""
         parent = parent_of(inode)
         self._ledger.drop(inode)
+        self._streaming.drop(inode)
         if inode.attrs.is_dir:
             self._tables.directories.drop_tree(inode)
         self._tables.directories.note_removed(parent, inode.name)

@@ -20,6 +20,7 @@ from ssecfs.fs.conflicts import Conflicts
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.storing import Storing, Tables
+from ssecfs.fs.streaming import Streaming
 from ssecfs.tasks import open_tasks
 from ssecfs.tree.attrs import Attrs
 from ssecfs.tree.inodes import Inode, Linkage, Saved
@@ -56,6 +57,7 @@ class Saver:
         conflicts: Conflicts,
         gate: Gate,
         ledger: Ledger,
+        streaming: Streaming,
         nursery: trio.Nursery,
     ) -> None:
         """Take the collaborators; nursery is the mount's."""
@@ -63,6 +65,7 @@ class Saver:
         self._storing = storing
         self._gate = gate
         self._ledger = ledger
+        self._streaming = streaming
         self._conflicts = conflicts
         self._nursery = nursery
         self._waiting: dict[int, _Waiting] = {}
@@ -119,6 +122,7 @@ class Saver:
         inode.attrs = attrs
         inode.saved = Saved.NO
         self._ledger.note_attributes(inode)
+        self._streaming.note_attributes(inode)
         open_file = self._tables.open_files.peek(inode.ino)
         if open_file is None or not open_file.is_dirty:
             self.save_soon(inode)

@@ -18,6 +18,8 @@ class Sealing:
     Attributes:
         attrs: the inode's when the upload began.
         stored: the same with the digest, as they are in the metadata.
+        is_early: the upload begins before the content is complete.
+        times_count: if so, and nobody sets attributes meanwhile, the file's times are those that it began with.
         note_sending: told when the inode has one more seal that it is unsure of.
         sent: the metadata.
     """
@@ -26,6 +28,8 @@ class Sealing:
     object_key: ObjectKey
     seal_key: bytes
     note_sending: Callable[[Inode], None]
+    is_early: bool = False
+    times_count: bool = False
     attrs: Attrs = field(init=False)
     stored: Attrs = field(init=False)
     sent: dict[str, str] = field(default_factory=dict)

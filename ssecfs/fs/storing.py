@@ -5,7 +5,9 @@ bytes are uploaded (``content.upload``). Imported by the rest of ``fs`` and by `
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import trio
@@ -15,9 +17,10 @@ from ssecfs.content.openfile import OpenFile
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.content.upload import upload as send
 from ssecfs.errors import ObjectChangedError, ObjectExistsError
-from ssecfs.fs.conflicts import Conflicts
+from ssecfs.fs.conflicts import Conflicts, ForgetAttributes
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.sealing import Sealing
+from ssecfs.fs.streaming import Streaming
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Absence, Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
@@ -57,6 +60,9 @@ class Progress:
         self.last_error = str(error)
 
 
+Upload = Callable[[PutCondition], Awaitable[ObjectVersion]]
+
+
 class Storing:
     """Stores inodes.
 
@@ -73,6 +79,8 @@ class Storing:
         copier: Copier,
         conflicts: Conflicts,
         ledger: Ledger,
+        streaming: Streaming,
+        forget_attributes: ForgetAttributes,
         seal_key: bytes,
     ) -> None:
         """Take the collaborators."""
@@ -81,6 +89,8 @@ class Storing:
         self._copier = copier
         self._conflicts = conflicts
         self._ledger = ledger
+        self._streaming = streaming
+        self._forget_attributes = forget_attributes
         self._seal_key = seal_key
         self.progress = Progress()
 
@@ -111,8 +121,8 @@ class Storing:
         """Upload a file's content under an object key that it moves to at once; the caller holds its lock."""
         async with open_file.held_still():
             inode.take_reads()
-            sealing = self._sealing(inode, object_key)
-            version = await send(self._copier, open_file, object_key, sealing, condition)
+            sealing, upload = await self._begin(inode, open_file, object_key)
+            version = await upload(condition)
             await self._ledger.note_arrived(inode)
             self._note_uploaded(inode, open_file, version, sealing)
 
@@ -121,25 +131,39 @@ class Storing:
         object_key = self._tables.namespace.file_key(inode.path)
         async with open_file.held_still():
             inode.take_reads()
-            sealing = self._sealing(inode, object_key)
+            sealing, upload = await self._begin(inode, open_file, object_key)
             while True:
-                condition = self.condition_for(inode)
                 try:
-                    version = await send(self._copier, open_file, object_key, sealing, condition)
+                    version = await upload(self.condition_for(inode))
                 except (ObjectExistsError, ObjectChangedError):
                     arrived = await self._conflicts.settle(inode, object_key, open_file)
                     version = arrived.version
                     if arrived.metadata != sealing.sent:
                         open_file.note_arrived(version)
                         inode.version = version
+                        sealing, upload = await self._begin(inode, open_file, object_key)
                         continue
                 await self._ledger.note_arrived(inode)
                 self._note_uploaded(inode, open_file, version, sealing)
-                return
+                break
+        if sealing.is_early and inode.saved is Saved.NO:
+            await self.save_attrs(inode)  # somebody set others than those that the upload began with
+
+    async def _begin(self, inode: Inode, open_file: OpenFile, object_key: ObjectKey) -> tuple[Sealing, Upload]:
+        """The upload of a content, or of what streaming has left of it, and the attributes that go with it."""
+        stream = await self._streaming.take(inode, object_key)
+        if stream is not None:
+            return stream.sealing, partial(self._streaming.complete, stream)
+        sealing = self._sealing(inode, object_key)
+        return sealing, partial(send, self._copier, open_file, object_key, sealing)
 
     def _note_uploaded(self, inode: Inode, open_file: OpenFile, version: ObjectVersion, sealing: Sealing) -> None:
-        if inode.attrs is sealing.attrs:
+        if sealing.is_early:
+            sealing.stored = replace(sealing.stored, size=version.size)
+        if inode.attrs is sealing.attrs or sealing.times_count:
             inode.attrs = sealing.stored
+            if sealing.is_early:
+                self._forget_attributes(inode.ino)
         if inode.linkage is Linkage.UNLINKED:
             return
         had_pages = inode.seen_version is not None and inode.seen_version == open_file.base

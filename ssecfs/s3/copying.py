@@ -62,8 +62,13 @@ class Copier:
         """Take the store, what reads a version where the server does not copy, and the memory for what is sent."""
         self._store = store
         self._read = read
-        self._room = room
+        self.room: Final = room
         self._ability = _Ability.UNKNOWN
+
+    @property
+    def is_refused(self) -> bool:
+        """Tell whether the server is known not to copy."""
+        return self._ability is _Ability.REFUSED
 
     async def send(
         self, size: int, read: Reader, target: ObjectKey, metadata_for: BodyMetadata, condition: PutCondition
@@ -76,8 +81,8 @@ class Copier:
         """
         if size > SINGLE_PUT_BYTES:
             metadata = metadata_for(None)
-            return await upload_parts(self._store, target, size, read, metadata=metadata, condition=condition, room=self._room)
-        async with self._room.taken(size):
+            return await upload_parts(self._store, target, size, read, metadata=metadata, condition=condition, room=self.room)
+        async with self.room.taken(size):
             body = await read(ByteRange(0, size))
             return await self._store.put(target, body, metadata_for(body), condition)
 
@@ -142,6 +147,6 @@ class Copier:
         async def make(upload: Upload, part_number: int, part: Part) -> PartReceipt:
             if part.origin is Origin.COPIED:
                 return await self._store.copy_part(upload, part_number, patch.base, part.byte_range)
-            return await send_part(self._store, upload, part_number, part, patch.read, self._room)
+            return await send_part(self._store, upload, part_number, part, patch.read, self.room)
 
         return await run_parts(self._store, target, parts, make, metadata=metadata, condition=condition)

@@ -57,6 +57,9 @@ class PartLimits:
 USUAL: Final = PartLimits()
 """Parts of 8 MiB keep four streams busy; a server copies 256 MiB well within the timeout of a request."""
 
+STREAM_STEP: Final = 1000
+"""Parts of the same size in a row, when the size of the object is not known yet: so 10 000 parts hold 8 TiB."""
+
 SKIPPED_AT_ONCE: Final = 2
 """Of three neighbouring ranges that could be copied and are sent, copying the middle one always saves bytes."""
 
@@ -74,6 +77,20 @@ def plan_parts(size: int, clean: Sequence[ByteRange] = (), limits: PartLimits = 
         if len(parts) <= limits.count:
             return parts
         limits = limits.larger()
+
+
+def stream_part(number: int) -> ByteRange:
+    """The range of a part, counted from 1, of an object whose size is not known yet."""
+    step, place = divmod(number - 1, STREAM_STEP)
+    start = USUAL.sent * (STREAM_STEP * ((1 << step) - 1) + (place << step))
+    return ByteRange(start, start + (USUAL.sent << step))
+
+
+def stream_part_number(offset: int) -> int:
+    """The number of the part that a byte belongs to; see stream_part."""
+    step = (offset // (USUAL.sent * STREAM_STEP) + 1).bit_length() - 1
+    start = USUAL.sent * STREAM_STEP * ((1 << step) - 1)
+    return STREAM_STEP * step + (offset - start) // (USUAL.sent << step) + 1
 
 
 def _cut(run: Part, size: int, limits: PartLimits) -> Iterator[Part]:

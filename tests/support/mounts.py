@@ -61,6 +61,11 @@ class Mounting:
         self.umount()
         self.mount(*options)
 
+    def wipe_and_remount(self, *options: str | Path) -> None:
+        self.umount()
+        self.wipe_cache()
+        self.mount(*options)
+
     def wipe_cache(self) -> None:
         subprocess.run(["rm", "-rf", self.cache], check=True)
 

@@ -29,6 +29,7 @@ BROAD_CATCHES: Final = {
     "ssecfs/app/daemon.py": "the process's own boundary: nobody is above, so the traceback goes to the log",
     "ssecfs/fuse/boundary.py": "a bug must not end the mount: it becomes EIO, with its traceback in the log",
     "ssecfs/fs/saving.py": "the boundary of a background task: a bug must neither end the mount nor drop unsaved data",
+    "ssecfs/fs/streaming.py": "the boundary of a background task: a bug must neither end the mount nor the upload at close",
     "ssecfs/server/service.py": "the server's boundary: a bug becomes a 500 answer, with its traceback in the log",
     "ssecfs/cache/blockcache.py": "single flight: the error goes to all who wait, and through each one's boundary",
     "ssecfs/tree/attrbook.py": "single flight: the error goes to all who wait, and through each one's boundary",

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,10 @@ def mounted(server: S3Server, tmp_path: Path, keyfile: Path, request: pytest.Fix
         yield place
 
 
+LARGE = bytes(range(256)) * 16 * 1024
+"""4 MiB: recorded as soon as it is written."""
+
+
 def write_in_vain(path: Path) -> None:
     """Write, and be told that it cannot be stored."""
     file = os.open(path, os.O_CREAT | os.O_WRONLY)
@@ -74,9 +79,10 @@ def test_plain_umount_uploads_what_it_can_and_tells_the_log_of_the_rest(
     misbehave()
     mounted.mount()
     assert (mounted.path / "file").read_bytes() == b"old content"
+    assert recovered(mounted, "file") == b"new content"
 
 
-def test_killed_daemon_loses_what_was_still_being_written_and_nothing_else(mounted: Mounting) -> None:
+def test_killed_daemon_leaves_the_version_from_before_and_parks_what_was_being_written(mounted: Mounting) -> None:
     for name in ("closed", "synchronised", "open"):
         (mounted.path / name).write_bytes(b"old")
     (mounted.path / "closed").write_bytes(b"new")
@@ -93,6 +99,63 @@ def test_killed_daemon_loses_what_was_still_being_written_and_nothing_else(mount
         "synchronised": b"new",
         "open": b"old",
     }
+    (mounted.path / "large").write_bytes(b"old")
+    file = os.open(mounted.path / "large", os.O_WRONLY | os.O_TRUNC)
+    os.write(file, LARGE)
+    mounted.kill_daemon()
+    assert refused(os.close, file) == "ENOTCONN"
+    mounted.mount()
+    assert (mounted.path / "large").read_bytes() == b"old"
+    assert recovered(mounted, "large") == LARGE
+
+
+def recovered(mounted: Mounting, name: str) -> bytes:
+    """Publish what was parked of a file: the bytes beside it."""
+    listed = ssecfs("recover", mounted.path).stdout.splitlines()
+    assert listed[1].endswith(f" {name}"), listed
+    number = listed[1].split()[0]
+    published = ssecfs("recover", mounted.path, "--publish", number)
+    assert published.stdout.startswith(f"{name}.recovered-"), published
+    assert "nothing waits" in ssecfs("recover", mounted.path).stdout
+    return (mounted.path / published.stdout.strip()).read_bytes()
+
+
+def test_parked_content_is_discarded_on_request_only(mounted: Mounting) -> None:
+    file = os.open(mounted.path / "file", os.O_CREAT | os.O_WRONLY)
+    os.write(file, LARGE)
+    mounted.kill_daemon()
+    assert refused(os.close, file) == "ENOTCONN"
+    mounted.mount()
+    mounted.remount()
+    assert "to recover  1 files" in ssecfs("status", mounted.path).stdout
+    wrong = ssecfs("recover", mounted.path, "--discard", "999")
+    assert (wrong.returncode, "999" in wrong.stderr) == (2, True)
+    assert ssecfs("recover", mounted.path, "--discard", "all").stdout == "discarded: file\n"
+    assert list(mounted.path.iterdir()) == []
+    assert "nothing waits" in ssecfs("recover", mounted.path).stdout
+
+
+def wait_for_requests(server: S3Server, operation: str, count: int) -> None:
+    """Return when the server has logged so many requests of an operation since it was started."""
+    with subprocess.Popen(["tail", "--lines=+1", "--follow", server.request_log], stdout=subprocess.PIPE, text=True) as tail:
+        assert tail.stdout is not None
+        lines = (line for line in tail.stdout if operation in line)
+        assert len(list(islice(lines, count))) == count
+        tail.kill()
+
+
+def test_large_file_travels_while_it_is_written(mounted: Mounting) -> None:
+    with (mounted.path / "large").open("wb", buffering=0) as file:
+        for _ in range(12):
+            file.write(LARGE)
+        wait_for_requests(mounted.server, "UploadPart", 5)
+    operations = mounted.server.operations()
+    assert (operations["UploadPart"], operations["CompleteMultipartUpload"], operations["CopyObject"]) == (6, 1, 0)
+    shown = (mounted.path / "large").stat()
+    mounted.wipe_and_remount()
+    again = (mounted.path / "large").stat()
+    assert (again.st_size, again.st_mtime_ns) == (shown.st_size, shown.st_mtime_ns)
+    assert (mounted.path / "large").read_bytes() == LARGE * 12
 
 
 @pytest.fixture
