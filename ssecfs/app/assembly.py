@@ -37,10 +37,11 @@ from ssecfs.cache.spool import Spool
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import Overrides
-from ssecfs.fs.closing import WriteBack
+from ssecfs.fs.closing import Durability, WriteBack
 from ssecfs.fs.conflicts import Origin
 from ssecfs.fs.files import Reads
 from ssecfs.fs.nodes import Trust
+from ssecfs.fs.removed import Removed
 from ssecfs.fs.storing import Tables
 from ssecfs.fuse.operations import Operations
 from ssecfs.fuse.session import forget_attributes, mounted
@@ -49,6 +50,7 @@ from ssecfs.keyring.derive import derive_subkey
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.room import Room
 from ssecfs.s3.copying import Copier
+from ssecfs.s3.deferring import DeferringStore
 from ssecfs.s3.store import ObjectStore
 from ssecfs.tasks import unwrapped
 from ssecfs.tree.attrbook import AttrBook
@@ -112,7 +114,9 @@ class Disk:
 async def _assemble(
     options: MountOptions, keyring: Keyring, connection: Connection, disk: Disk, nursery: trio.Nursery
 ) -> Mount:
-    store = connection.store
+    removed = Removed(disk.journal, options.durability)
+    deferring = DeferringStore(connection.store, nursery, removed.note_deleted)
+    store: ObjectStore = deferring if options.durability is Durability.JOURNAL else connection.store
     records = disk.journal.load()
     cache, spool = _make_cache(options, store, disk, records.values(), nursery)
     seal_key = derive_subkey(keyring.first, "attributes")
@@ -140,6 +144,7 @@ async def _assemble(
         copier=Copier(store, cache.read, Room(options.memory_bytes // 4)),
         tables=tables,
         journal=disk.journal,
+        removed=removed,
         spool=spool,
         seal_key=seal_key,
         origin=Origin(os.uname().nodename, time.time_ns),
@@ -149,7 +154,7 @@ async def _assemble(
     built = build(ground, _habits(options, trust, disk.containers))
     await built.filesystem.nodes.load_root()
     await built.recovery.begin(records)
-    return Mount(options.source, connection.endpoint, built, tables.open_files, cache)
+    return Mount(options.source, connection.endpoint, built, tables.open_files, cache, deferring)
 
 
 def _make_cache(

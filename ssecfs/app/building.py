@@ -25,6 +25,7 @@ from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes, Trust
 from ssecfs.fs.recovery import Recovery
 from ssecfs.fs.removal import Removal
+from ssecfs.fs.removed import Removed
 from ssecfs.fs.renames import Renames
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Progress, Storing, Tables
@@ -52,6 +53,7 @@ class Ground:
     copier: Copier
     tables: Tables
     journal: Journal
+    removed: Removed
     spool: Spool
     seal_key: bytes
     origin: Origin
@@ -106,6 +108,7 @@ def build(ground: Ground, habits: Habits) -> Built:
         store=ground.store,
         saver=saving.saver,
         conflicts=saving.conflicts,
+        removed=ground.removed,
     )
     return Built(filesystem, saving.saver, saving.storing.progress, saving.ledger, recovery)
 
@@ -197,6 +200,7 @@ def _make_operations(ground: Ground, habits: Habits, saving: Saving) -> Filesyst
         storing=saving.storing,
         ledger=ledger,
         streaming=saving.streaming,
+        removed=ground.removed,
         gate=gate,
         now_ns=now_ns,
     )

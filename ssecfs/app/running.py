@@ -15,6 +15,7 @@ from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.journal import RecordId
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.fs.recovery import Recovery
+from ssecfs.s3.deferring import DeferringStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Mount:
     built: Built
     open_files: OpenFiles
     cache: BlockCache
+    deferring: DeferringStore
     end: trio.Event = field(default_factory=trio.Event)
 
 
@@ -40,6 +42,7 @@ async def flush_all(mount: Mount) -> None:
         SsecfsError: the first failure, after everything was tried.
     """
     await mount.built.saver.save_all(mount.built.filesystem.files.unsaved_inodes())
+    await mount.deferring.flush()
 
 
 def handlers(mount: Mount) -> Mapping[str, Handler]:
@@ -55,6 +58,7 @@ def handlers(mount: Mount) -> Mapping[str, Handler]:
             "unsaved": mount.built.saver.waiting,
             "safe_bytes": mount.built.ledger.vouched_bytes,
             "safe_files": mount.built.ledger.vouched_files,
+            "to_delete": mount.deferring.doomed,
             "refused": mount.built.saver.parked,
             "parked": len(mount.built.recovery.parked),
             "inodes": len(mount.built.filesystem.inodes),

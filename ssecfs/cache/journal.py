@@ -13,7 +13,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NewType
@@ -21,9 +21,19 @@ from typing import Final, NewType
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ssecfs.cache.containers import sync_folder
-from ssecfs.cache.records import FileRecord, MoveRecord, format_file, format_move, parse_file, parse_move
+from ssecfs.cache.records import (
+    FileRecord,
+    MoveRecord,
+    format_file,
+    format_move,
+    format_removal,
+    parse_file,
+    parse_move,
+    parse_removal,
+)
 from ssecfs.cache.seal import open_record, seal_record
 from ssecfs.errors import BrokenSealError, CacheFullError, LocalError, SpoolError
+from ssecfs.s3.types import ObjectVersion
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -35,6 +45,7 @@ PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS records (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS moves (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS removals (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL);
 """
 
 _FULL: Final = "disk is full"
@@ -70,7 +81,8 @@ class Journal:
             self._set_aside(error)
             self._connection = self._open()
         ((last,),) = self._connection.execute(
-            "SELECT coalesce(max(record_id), 0) FROM (SELECT record_id FROM records UNION ALL SELECT record_id FROM moves)"
+            "SELECT coalesce(max(record_id), 0) FROM (SELECT record_id FROM records "
+            "UNION ALL SELECT record_id FROM moves UNION ALL SELECT record_id FROM removals)"
         )
         self._last = RecordId(last)
         self._log = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
@@ -88,6 +100,17 @@ class Journal:
         if self.damaged:
             LOGGER.error("%d records of the journal do not open; they are left as they are", self.damaged)
         return records
+
+    def load_removals(self) -> dict[RecordId, ObjectVersion]:
+        """What was to be deleted when an earlier mount ended; one that does not open counts as damaged."""
+        removals = {}
+        for record_id, value in self._connection.execute("SELECT record_id, value FROM removals ORDER BY record_id"):
+            try:
+                text = open_record(self._cipher, _removal_label(record_id), value)
+                removals[RecordId(record_id)] = parse_removal(text)
+            except (BrokenSealError, ValueError, KeyError, TypeError):
+                self.damaged += 1
+        return removals
 
     @property
     def is_doubtful(self) -> bool:
@@ -139,6 +162,20 @@ class Journal:
         """Drop a rename that has ended; errors as store."""
         with self._change() as connection:
             connection.execute("DELETE FROM moves WHERE record_id = ?", (record_id,))
+
+    def store_removal(self, record_id: RecordId, version: ObjectVersion) -> None:
+        """Keep a removal; errors as store."""
+        value = seal_record(self._cipher, _removal_label(record_id), format_removal(version))
+        with self._change() as connection:
+            connection.execute("INSERT OR REPLACE INTO removals VALUES (?, ?)", (record_id, value))
+
+    def remove_removals(self, record_ids: Sequence[RecordId]) -> None:
+        """Drop removals that are done; on a disk that fails they stay, at the cost of a look after the next mount."""
+        try:
+            with self._change() as connection:
+                connection.executemany("DELETE FROM removals WHERE record_id = ?", [(record_id,) for record_id in record_ids])
+        except LocalError as error:
+            LOGGER.warning("removals stay in the journal, although they are done: %s", error)
 
     def sync(self) -> None:
         """Make everything so far survive a power cut. Thread: any.
@@ -207,6 +244,10 @@ def _translate(error: sqlite3.Error) -> CacheFullError | SpoolError:
 
 def _label(record_id: int) -> bytes:
     return b"journal" + record_id.to_bytes(8, "little")
+
+
+def _removal_label(record_id: int) -> bytes:
+    return b"removal" + record_id.to_bytes(8, "little")
 
 
 def _move_label(record_id: int) -> bytes:

@@ -206,3 +206,17 @@ def _parse_spooled(fields: Mapping[str, Any]) -> SpooledContent:
         {int(number): int(mask, 16) for number, mask in fields["masks"].items()},
         {int(number): base64.b64decode(block) for number, block in fields["inline"].items()},
     )
+
+
+def format_removal(version: ObjectVersion) -> bytes:
+    """The JSON of an object that is to be deleted."""
+    return json.dumps(_version_fields(version)).encode()
+
+
+def parse_removal(text: bytes) -> ObjectVersion:
+    """The inverse of format_removal; errors as parse_move."""
+    version = _parse_version(json.loads(text))
+    if version is None:
+        message = "a removal names no version"
+        raise ValueError(message)
+    return version

@@ -18,10 +18,12 @@ from ssecfs.fs.conflicts import Conflicts, Copy
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.moverecovery import MoveRecovery
 from ssecfs.fs.nodes import Nodes
+from ssecfs.fs.removed import Removed
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Tables
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ETag, ObjectInfo, ObjectVersion
+from ssecfs.tasks import open_tasks
 from ssecfs.tree.attrs import SEAL_NAME, Attrs
 from ssecfs.tree.inodes import Ino, Inode, Saved
 from ssecfs.tree.names import Name, check_name, join_path
@@ -48,6 +50,7 @@ class Recovery:
         store: ObjectStore,
         saver: Saver,
         conflicts: Conflicts,
+        removed: Removed,
     ) -> None:
         """Take the collaborators."""
         self._journal = journal
@@ -58,18 +61,43 @@ class Recovery:
         self._store = store
         self._saver = saver
         self._conflicts = conflicts
+        self._removed = removed
         self._moves = MoveRecovery(journal=journal, store=store, book=tables.book)
         self.parked: dict[RecordId, FileRecord] = {}
 
     async def begin(self, records: Mapping[RecordId, FileRecord]) -> None:
         """Go through what the journal holds. Before anything is mounted: nobody else changes the tables."""
         await self._moves.begin()
+        await self._go_on_removing()
         for record_id, record in records.items():
             try:
                 await self._take_up(record_id, record)
             except SsecfsError as error:
                 LOGGER.error("an unsaved file of an earlier mount is left in the journal: %s", error)  # noqa: TRY400
                 self.parked[record_id] = record
+
+    async def _go_on_removing(self) -> None:
+        """Delete what was to be deleted, unless it is another version by now."""
+
+        async def remove(record_id: RecordId, version: ObjectVersion) -> None:
+            self._removed.adopt(record_id, version)
+            try:
+                known = await self._tables.book.load(version.object_key)
+                is_same = known.version is not None and known.version.is_same(version)
+            except ObjectMissingError:
+                is_same = False
+            if is_same:
+                await self._store.delete(version.object_key)
+                self._tables.book.forget(version.object_key)
+            else:
+                self._removed.note_deleted([version.object_key])
+
+        try:
+            async with open_tasks() as nursery:
+                for record_id, version in self._journal.load_removals().items():
+                    nursery.start_soon(remove, record_id, version)
+        except SsecfsError as error:
+            LOGGER.error("objects that were removed before the end of an earlier mount are still there: %s", error)  # noqa: TRY400
 
     async def publish(self, record_id: RecordId) -> str:
         """Store a parked content beside the file that it was to become; gives the name it has now.

@@ -9,6 +9,7 @@ from ssecfs.fs.files import Clock
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.nodes import Nodes
+from ssecfs.fs.removed import Removed
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Storing, Tables
 from ssecfs.fs.streaming import Streaming
@@ -30,12 +31,14 @@ class Removal:
         storing: Storing,
         ledger: Ledger,
         streaming: Streaming,
+        removed: Removed,
         gate: Gate,
         now_ns: Clock,
     ) -> None:
         """Take the collaborators."""
         self._ledger = ledger
         self._streaming = streaming
+        self._removed = removed
         self._nodes = nodes
         self._tables = tables
         self._store = store
@@ -120,6 +123,7 @@ class Removal:
             await self._storing.save_marker(directory, version)
             if version.object_key == self._tables.namespace.marker_key(directory.path):
                 return  # the marker took its place
+        self._removed.note(version)
         await self._store.delete(version.object_key)
 
     def note_gone(self, inode: Inode) -> None:

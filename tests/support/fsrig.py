@@ -17,13 +17,14 @@ from ssecfs.app.building import Ground, Habits, build
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AttrChange
-from ssecfs.fs.closing import ON_SERVER, WriteBack
+from ssecfs.fs.closing import ON_SERVER, Durability, WriteBack
 from ssecfs.fs.conflicts import Origin
 from ssecfs.fs.directories import DOTS
 from ssecfs.fs.files import Access, Content, Existing, Owner
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.nodes import Trust
 from ssecfs.fs.recovery import Recovery
+from ssecfs.fs.removed import Removed
 from ssecfs.fs.renames import Replace
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Progress, Tables
@@ -31,6 +32,8 @@ from ssecfs.fuse.operations import Filesystem
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.room import Room
 from ssecfs.s3.copying import Copier
+from ssecfs.s3.deferring import DeferringStore
+from ssecfs.s3.store import ObjectStore
 from ssecfs.sizes import GIB, KIB, MIB
 from ssecfs.ssec import CustomerKey
 from ssecfs.tree.attrbook import AttrBook
@@ -75,6 +78,7 @@ class FsRig:
     store: MemoryStore
     ledger: Ledger
     recovery: Recovery
+    deferring: DeferringStore
     _held: list[Inode] = field(default_factory=list)
 
     async def walk(self, path: str) -> Inode:
@@ -174,6 +178,7 @@ class FsRig:
 
     async def flush(self) -> None:
         await self.saver.save_all()
+        await self.deferring.flush()
 
 
 @asynccontextmanager
@@ -187,10 +192,13 @@ async def fs_mount(
 ) -> AsyncIterator[FsRig]:
     """Mount the store for the time of the block."""
     async with trio.open_nursery() as nursery, cache_rig(cache_folder, KEYRING, store, plain_bytes=256 * KIB) as kept:
+        removed = Removed(kept.journal, write_back.durability)
+        deferring = DeferringStore(store, nursery, removed.note_deleted)
+        used: ObjectStore = deferring if write_back.durability is Durability.JOURNAL else store
         defaults = Defaults(1, 2)
         namespace = Namespace(prefix)
         book = AttrBook(
-            store=store,
+            store=used,
             shelf=AttrShelf(kept.index),
             defaults=defaults,
             seal_key=SEAL_KEY,
@@ -199,17 +207,18 @@ async def fs_mount(
         )
         tables = Tables(
             inodes=InodeTable(defaults.for_directory(0), b"ino"),
-            directories=Directories(store=store, book=book, namespace=namespace, ttl_s=ttl_s, nursery=nursery),
+            directories=Directories(store=used, book=book, namespace=namespace, ttl_s=ttl_s, nursery=nursery),
             book=book,
             open_files=OpenFiles(kept.cache, kept.spool),
             cache=kept.cache,
             namespace=namespace,
         )
         ground = Ground(
-            store=store,
-            copier=Copier(store, kept.cache.read, Room(64 * MIB)),
+            store=used,
+            copier=Copier(used, kept.cache.read, Room(64 * MIB)),
             tables=tables,
             journal=kept.journal,
+            removed=removed,
             spool=kept.spool,
             seal_key=SEAL_KEY,
             origin=Origin("test-host", lambda: CONFLICT_S * NS_PER_S),
@@ -218,7 +227,7 @@ async def fs_mount(
         )
         built = build(ground, Habits(Trust(ttl_s, 0), write_back))
         await built.recovery.begin(kept.journal.load())
-        rig = FsRig(built.filesystem, built.saver, built.progress, store, built.ledger, built.recovery)
+        rig = FsRig(built.filesystem, built.saver, built.progress, store, built.ledger, built.recovery, deferring)
         yield rig
         if end is End.UNMOUNTED:
             await rig.flush()

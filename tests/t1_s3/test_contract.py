@@ -12,6 +12,7 @@ from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingEr
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.room import Room
 from ssecfs.s3.client import BotoStore
+from ssecfs.s3.deferring import DeferringStore
 from ssecfs.s3.endpoint import S3Options, make_client
 from ssecfs.s3.guard import GuardedStore, StoreFeatures
 from ssecfs.s3.multipart import upload_parts
@@ -21,7 +22,14 @@ from ssecfs.s3.types import Always, ByteRange, IfAbsent, IfUnchanged, ObjectKey,
 from ssecfs.sizes import MIB
 from ssecfs.ssec import CustomerKey
 
-KINDS = ("memory", "boto", "boto with wrappers", "boto with emulated conditions")
+KINDS = (
+    "memory",
+    "boto",
+    "boto with wrappers",
+    "boto with emulated conditions",
+    "memory with deferred deletions",
+    "boto with deferred deletions",
+)
 A = ObjectKey("folder/a")
 
 
@@ -40,6 +48,11 @@ async def store(
     if request.param == "memory":
         yield MemoryStore()
         return
+    if request.param == "memory with deferred deletions":
+        async with trio.open_nursery() as nursery:
+            yield DeferringStore(MemoryStore(), nursery, lambda _: None)
+            nursery.cancel_scope.cancel()
+        return
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
     server = servers["ovh" if request.param == "boto with emulated conditions" else "aws"]
@@ -51,7 +64,11 @@ async def store(
         direct = GuardedStore(RetryingStore(direct, 10), StoreFeatures(has_if_absent=True, has_if_unchanged=True))
     if request.param == "boto with emulated conditions":
         direct = GuardedStore(RetryingStore(direct, 10), StoreFeatures(has_if_absent=False, has_if_unchanged=False))
-    yield direct
+    async with trio.open_nursery() as nursery:
+        if request.param == "boto with deferred deletions":
+            direct = DeferringStore(direct, nursery, lambda _: None)
+        yield direct
+        nursery.cancel_scope.cancel()
     client.close()
 
 

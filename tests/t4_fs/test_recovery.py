@@ -9,7 +9,7 @@ import trio
 from support.fsrig import End, FsRig, fs_mount
 from support.memory_store import MemoryStore
 
-from ssecfs.errors import NoEntryError, ObjectChangedError, StoreUnreachableError
+from ssecfs.errors import AccessDeniedError, NoEntryError, ObjectChangedError, StoreUnreachableError
 from ssecfs.fs.closing import Durability, WriteBack
 from ssecfs.s3.types import Always, ObjectKey
 from ssecfs.sizes import GIB, KIB
@@ -243,3 +243,71 @@ async def test_fsync_waits_for_the_server(store: MemoryStore, tmp_path: Path) ->
         await rig.fs.files.fsync(fh)
         assert bodies(store) == {"file": b"content"}
         await rig.close(fh)
+
+
+async def make_files(store: MemoryStore, count: int) -> None:
+    await store.put(ObjectKey("dir/"), b"", {}, Always())
+    for number in range(count):
+        await store.put(ObjectKey(f"dir/{number}"), b"x", {}, Always())
+
+
+async def test_removals_go_in_one_request_behind_the_program(store: MemoryStore, tmp_path: Path) -> None:
+    await make_files(store, 300)
+    async with behind(store, tmp_path) as rig:
+        for name in await rig.listdir("dir"):
+            await rig.unlink(f"dir/{name}")
+        assert (len(store.objects), store.operations["delete"], store.operations["delete_many"]) == (301, 0, 0)
+        assert await rig.listdir("dir") == []
+        await rig.rmdir("dir")
+        assert await rig.listdir("") == []
+    assert (bodies(store), store.operations["delete_many"]) == ({}, 1)
+
+
+async def test_removed_name_can_be_used_again_at_once(store: MemoryStore, tmp_path: Path) -> None:
+    await make_files(store, 2)
+    async with behind(store, tmp_path) as rig:
+        await rig.unlink("dir/0")
+        await write(rig, "dir/0", b"new")
+        await rig.unlink("dir/1")
+        await rig.mkdir("dir/1")
+        await rig.rename("dir/0", "dir/1/0")
+        assert await rig.listdir("dir") == ["1"]
+    assert bodies(store) == {"dir/": b"", "dir/1/": b"", "dir/1/0": b"new"}
+
+
+async def test_removals_are_done_by_the_next_mount_unless_somebody_stored_the_name_since(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    await make_files(store, 3)
+    async with behind(store, tmp_path, End.KILLED) as rig:
+        for name in "012":
+            await rig.unlink(f"dir/{name}")
+        assert len(store.objects) == 4
+    await store.put(ObjectKey("dir/1"), b"theirs", {}, Always())
+    await store.delete(ObjectKey("dir/2"))
+    async with behind(store, tmp_path) as rig:
+        assert await rig.listdir("dir") == ["1"]
+    assert bodies(store) == {"dir/": b"", "dir/1": b"theirs"}
+    store.operations.clear()
+    async with behind(store, tmp_path):
+        assert store.operations["head"] == 0
+
+
+async def test_removal_that_the_server_refuses_brings_the_name_back(store: MemoryStore, tmp_path: Path) -> None:
+    await make_files(store, 1)
+    async with behind(store, tmp_path) as rig:
+        store.fail_next("delete", AccessDeniedError("may not delete"))
+        await rig.unlink("dir/0")
+        await trio.sleep(6)
+        assert await rig.listdir("dir") == ["0"]
+    assert len(store.objects) == 2
+
+
+async def test_removals_wait_for_a_server_that_is_away(store: MemoryStore, tmp_path: Path) -> None:
+    await make_files(store, 1)
+    async with behind(store, tmp_path) as rig:
+        store.fail_next("delete", StoreUnreachableError("away"), StoreUnreachableError("away"))
+        await rig.unlink("dir/0")
+        await trio.sleep(30)
+        assert rig.deferring.doomed == 0
+    assert bodies(store) == {"dir/": b""}
