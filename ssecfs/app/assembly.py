@@ -26,7 +26,7 @@ from ssecfs.app.process import collect_rarely
 from ssecfs.app.running import Mount, flush_all, handlers
 from ssecfs.cache.blockcache import BlockCache
 from ssecfs.cache.containers import Containers
-from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory, prepare_cache_base
+from ssecfs.cache.directory import CacheDirectory, namespace_id, open_cache_directory
 from ssecfs.cache.index import Index
 from ssecfs.cache.journal import Journal
 from ssecfs.cache.plain import PlainBlocks
@@ -79,7 +79,6 @@ def run_mount(options: MountOptions, keyring: Keyring, on_ready: Callable[[], No
 
 
 async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:
-    prepare_cache_base(options.cache_dir)
     connection = await connect(options, keyring)
     collect_rarely()
     namespace = namespace_id(connection.endpoint, options.bucket, options.prefix)

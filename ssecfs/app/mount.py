@@ -10,7 +10,7 @@ from ssecfs.app.mount_words import options_from, split_words
 from ssecfs.app.mountpoints import prepare_mountpoint, require_fuse
 from ssecfs.app.options import find_command
 from ssecfs.app.process import keep_memory, protect_memory
-from ssecfs.errors import CacheDirError, ConfigError
+from ssecfs.errors import ConfigError
 from ssecfs.keyring.keyfile import load_keyfile
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.log import secret_texts, set_up_logging
@@ -48,26 +48,12 @@ def parse(arguments: Mapping[str, str | list[str]]) -> MountOptions:
 def _serve(options: MountOptions, keyring: Keyring, on_ready: Callable[[], None]) -> None:
     # Imported here, because these libraries take longer than every check before.
     from ssecfs.app.assembly import run_mount  # noqa: PLC0415
+    from ssecfs.cache.directory import prepare_cache_base  # noqa: PLC0415
 
-    if options.log_file is not None:
-        _make_log_folder(options)
+    prepare_cache_base(options.cache_dir)  # the usual log lies in it
     try:
         set_up_logging(options.log_level, options.log_file, secret_texts(keyring.customer_keys))
     except OSError as error:
         message = f"log file {options.log_file} cannot be written: {error.strerror}; give another one with --log-file"
         raise ConfigError(message) from error
     run_mount(options, keyring, on_ready)
-
-
-def _make_log_folder(options: MountOptions) -> None:
-    """The usual log lies in the cache directory, which may not be there yet."""
-    if options.log_file is None or options.log_file.parent != options.cache_dir:
-        return
-    try:
-        options.cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"cache directory {options.cache_dir} cannot be made: {error.strerror}; give another one with --cache-dir"
-        raise CacheDirError(message) from error
-    if not os.access(options.cache_dir, os.W_OK | os.X_OK):
-        message = f"cache directory {options.cache_dir} is not writable; give another one with --cache-dir"
-        raise CacheDirError(message)

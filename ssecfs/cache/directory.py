@@ -178,7 +178,7 @@ def _find_or_begin(folder: Path, keyring: Keyring) -> tuple[Path, bytes]:
 
 
 def _make_private(path: Path) -> None:
-    """Make a folder for us alone, or check that it is one."""
+    """Make a folder for us alone, or check that it is one; an empty one of ours becomes one."""
     try:
         path.mkdir(mode=0o700, parents=True)
     except FileExistsError:
@@ -190,8 +190,10 @@ def _make_private(path: Path) -> None:
             message = f"cache directory {path} belongs to another user; give another one with --cache-dir"
             raise CacheDirError(message) from None
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            message = f"cache directory {path} is open to others; close it with: chmod 700 {path}"
-            raise CacheDirError(message) from None
+            if any(path.iterdir()):
+                message = f"cache directory {path} is open to others; close it with: chmod 700 {path}"
+                raise CacheDirError(message) from None
+            path.chmod(0o700)  # made for us by somebody who did not think of it
         if not os.access(path, os.W_OK | os.X_OK):
             message = f"cache directory {path} is not writable; give another one with --cache-dir"
             raise CacheDirError(message) from None

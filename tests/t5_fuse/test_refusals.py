@@ -119,9 +119,17 @@ def test_cache_directory_that_is_a_file_is_refused(place: Mounting) -> None:
 
 
 def test_cache_directory_open_to_others_is_refused(place: Mounting) -> None:
-    place.cache.mkdir(mode=0o755)
-    Path(place.cache).chmod(0o755)
+    place.cache.mkdir()
+    (place.cache / "of somebody else").touch()
+    place.cache.chmod(0o755)
     refused(place, errors.CacheDirError, "chmod 700")
+
+
+def test_empty_cache_directory_is_closed_to_others(server: S3Server, tmp_path: Path, keyfile: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o755)
+    with mounting(server, tmp_path, keyfile, source="bucket/closed") as place:
+        assert place.cache.stat().st_mode & 0o777 == 0o700
 
 
 def test_cache_directory_on_a_read_only_disk_is_refused(place: Mounting) -> None:
