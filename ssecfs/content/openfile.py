@@ -98,6 +98,10 @@ class OpenFile:
         """Tell whether the content was written from start to end, and all of it is here."""
         return not self._base_limit and self._digest.covers(self._size)
 
+    def stop_digest(self) -> None:
+        """Nobody will ask for the digest of what is written now."""
+        self._digest.stop()
+
     @property
     def losses(self) -> int:
         """How often unsaved changes gave way to another client's version; what was read before is not of the same file."""

@@ -128,6 +128,7 @@ class Streaming:
             object_key = self._namespace.file_key(inode.path)
             sealing = Sealing(inode, object_key, self._seal_key, self._ledger.note_sending, is_early=True, times_count=True)
             stream = self._streams[inode.ino] = Stream(inode, open_file, object_key, sealing)
+            open_file.stop_digest()
             self._nursery.start_soon(self._run, stream, name="stream")
 
     def _may_stream(self, inode: Inode) -> bool:

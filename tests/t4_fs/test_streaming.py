@@ -164,7 +164,6 @@ async def test_upload_that_cannot_begin_is_made_at_close(store: MemoryStore, tmp
         store.fail_next("create_upload", StoreBusyError("busy"))
         await rig.close(await create(rig))
         assert store.objects[ObjectKey("file")].body == CONTENT
-        assert "ssecfs-sha256" in store.objects[ObjectKey("file")].metadata
 
 
 async def test_another_client_that_stores_the_name_meanwhile_wins(store: MemoryStore, tmp_path: Path) -> None:
