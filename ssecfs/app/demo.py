@@ -86,12 +86,13 @@ def run(arguments: Mapping[str, str]) -> int:
     if values.get("stop", False):
         return stop(layout)
     place = arguments.get("mountpoint")
-    return start(layout, Path(place).expanduser().absolute() if place else layout.directory / "mnt")
+    return start(layout, Path(place).expanduser().absolute() if place else None)
 
 
-def start(layout: Layout, mountpoint: Path) -> int:
-    """Start what is not running, and say what lies where."""
+def start(layout: Layout, wanted: Path | None) -> int:
+    """Start what is not running, and say what lies where; wanted is the mount point, None leaves it to the demo."""
     require_fuse()
+    mountpoint = _mountpoint(layout, wanted)
     layout.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in _FOREIGN_CREDENTIALS:
         os.environ.pop(name, None)  # the demo's server knows its own access keys only
@@ -190,6 +191,22 @@ def _mount(layout: Layout, mountpoint: Path) -> int:
     )
 
 
+def _mountpoint(layout: Layout, wanted: Path | None) -> Path:
+    """Where the demo is mounted, or is to be.
+
+    Raises:
+        MountpointError: it is mounted elsewhere.
+    """
+    if layout.mountpoint.exists():
+        mounted = Path(layout.mountpoint.read_text(encoding="utf-8"))
+        if is_our_mount(mounted) and _is_alive(mounted):
+            if wanted not in {None, mounted}:
+                message = f"the demo is mounted on {mounted}; stop it first with: {_stop_command(layout)}"
+                raise MountpointError(message)
+            return mounted
+    return wanted or layout.directory / "mnt"
+
+
 def _is_alive(mountpoint: Path) -> bool:
     try:
         os.statvfs(mountpoint)
@@ -223,8 +240,12 @@ Try:
   grep -r 'hello, bucket' {shlex.quote(str(layout.server))} {shlex.quote(str(layout.directory / "cache"))} || echo sealed
   {aws} s3 ls s3://{BUCKET}
 
-Stop it with: {_program()} demo --stop{_directory_option(layout)}
+Stop it with: {_stop_command(layout)}
 """
+
+
+def _stop_command(layout: Layout) -> str:
+    return f"{_program()} demo --stop{_directory_option(layout)}"
 
 
 def _program() -> str:

@@ -152,6 +152,20 @@ def test_demo_starts_is_reused_and_stops(tmp_path: Path, fuse_device: Path) -> N
         assert ssecfs("demo", "--stop", *where).returncode == 0
 
 
+def test_demo_asked_for_elsewhere_while_it_is_mounted_stays_where_it_is(tmp_path: Path, fuse_device: Path) -> None:
+    where = ["--directory", str(tmp_path / "demo")]
+    try:
+        assert ssecfs("demo", tmp_path / "first", *where).returncode == 0
+        elsewhere = ssecfs("demo", tmp_path / "second", *where)
+        assert (elsewhere.returncode, f"mounted on {tmp_path / 'first'}" in elsewhere.stderr) == (3, True)
+        again = ssecfs("demo", *where)
+        assert (again.returncode, f"mounted on {tmp_path / 'first'}\n" in again.stdout) == (0, True)
+    finally:
+        assert ssecfs("demo", "--stop", *where).returncode == 0
+    assert not (tmp_path / "first").is_mount()
+    assert not (tmp_path / "second").exists()
+
+
 def test_demo_prints_commands_that_work(tmp_path: Path, fuse_device: Path) -> None:
     where = ["--directory", str(tmp_path / "demo")]
     try:
