@@ -104,7 +104,7 @@ class OpenFile:
 
     @property
     def losses(self) -> int:
-        """How often unsaved changes gave way to another client's version; what was read before is not of the same file."""
+        """How often the content gave way to another client's version; what was read before is not of the same file."""
         return self._losses
 
     @property
@@ -200,7 +200,7 @@ class OpenFile:
             for start in range(gap.start, gap.stop, DETACH_PIECE):
                 piece = ByteRange(start, min(start + DETACH_PIECE, gap.stop))
                 clean = await self._cache.read(self._require_base(), piece)
-                for part in self._dirty.gaps(piece.start, piece.stop):
+                for part in self._dirty.gaps(piece.start, min(piece.stop, self._base_limit)):  # somebody may have cut it
                     self._store_clean(part, clean[part.start - piece.start : part.stop - piece.start])
         self._base = None
         self._base_limit = 0
@@ -263,9 +263,11 @@ class OpenFile:
 
     def rebase(self, version: ObjectVersion | None) -> None:
         """Another client's version counts (None: nothing is there any more): show that, and forget what we changed."""
+        is_same = self._base is None or (version is not None and self._base.is_same(version))
+        if self.is_dirty or not is_same:
+            self._losses += 1
         if self.is_dirty:
             self.discard()
-            self._losses += 1
         self._dirty = ExtentSet()
         self._base = version
         self._base_limit = self._size = version.size if version is not None else 0

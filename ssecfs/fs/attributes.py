@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ssecfs.content.openfiles import OpenFiles
-from ssecfs.errors import IsADirError, NotPermittedError
+from ssecfs.errors import IsADirError, NotPermittedError, StaleError
 from ssecfs.fs.files import Clock, Owner
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
@@ -107,6 +107,7 @@ class Attributes:
             IsADirError: a size for a directory.
             NoEntryError: the file is gone.
             NotPermittedError: an owner that the mount does not allow.
+            StaleError: the file became another client's version meanwhile.
             AttributeTooBigError: the object's metadata cannot hold our attributes beside those of other tools.
         """
         await self._nodes.require_open(inode)
@@ -138,7 +139,11 @@ class Attributes:
         try:
             now_ns = self._now_ns()
             if size != open_file.size:
+                losses = open_file.losses
                 await self._saver.let_change(inode, open_file)
+                if open_file.losses != losses:
+                    message = f"inode {inode.ino} became another client's version while a change of its size waited"
+                    raise StaleError(message)
                 await open_file.truncate(size)
                 self._streaming.drop(inode)
                 inode.attrs = inode.attrs.with_content(size, now_ns)

@@ -12,6 +12,7 @@ import re
 import stat
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NoReturn
@@ -137,13 +138,14 @@ class Conflicts:
         return info
 
     async def settle_lost(self, inode: Inode, open_file: OpenFile | None) -> NoReturn:
-        """Keep what is unsaved of an inode whose name went away on the server before. Locks: as settle.
+        """Keep what is unsaved of an inode whose name went away on the server before. Locks: requires the inode's.
 
         Raises:
             ObjectChangedError: done.
             StoreError: as settle.
         """
-        await self._give_way(inode, open_file, None)
+        async with open_file.held_still() if open_file is not None else nullcontext():
+            await self._give_way(inode, open_file, None)
 
     async def _give_way(self, inode: Inode, open_file: OpenFile | None, theirs: Known | None) -> NoReturn:
         """Keep ours, show theirs (None: nothing), say so."""

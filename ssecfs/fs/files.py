@@ -161,13 +161,19 @@ class Files:
         pages = Pages.KEEP if inode.seen_version is not None and inode.seen_version == base else Pages.DROP
         inode.seen_version = base
         if content is Content.EMPTY:
-            # Of an empty file, too: programs make time stamps so. The handle's release sees to it that it is saved.
-            handle = self._handles[fh]
-            await self._saver.let_change(inode, handle.open_file)
-            await handle.open_file.truncate(0)
-            self._streaming.drop(inode)
-            self._note_written(handle)
+            try:
+                await self._empty(fh)
+            except BaseException:
+                self.release(fh)
+                raise
         return fh, pages
+
+    async def _empty(self, fh: int) -> None:
+        """Of an empty file, too: programs make time stamps so. The handle's release sees to it that it is saved."""
+        handle = await self._let_change(fh)
+        await handle.open_file.truncate(0)
+        self._streaming.drop(handle.inode)
+        self._note_written(handle)
 
     async def read(self, fh: int, offset: int, length: int) -> bytes:
         """Read up to length bytes; shorter only at the end of the file."""
@@ -183,12 +189,17 @@ class Files:
 
     async def write(self, fh: int, offset: int, piece: bytes) -> int:
         """Write piece; set-id bits go, whoever writes (the kernel does not say who; on a local disk root would leave them)."""
-        handle = self._get(fh)
-        await self._saver.let_change(handle.inode, handle.open_file)
+        handle = await self._let_change(fh)
         written = await handle.open_file.write(offset, piece)
         self._note_written(handle)
         self._streaming.note_written(handle.inode, handle.open_file, ByteRange(offset, offset + written))
         return written
+
+    async def _let_change(self, fh: int) -> FileHandle:
+        """Wait until the content may change, and insist on the handle then: what was saved meanwhile may have lost a race."""
+        handle = self._get(fh)
+        await self._saver.let_change(handle.inode, handle.open_file)
+        return self._get(fh)
 
     def _note_written(self, handle: FileHandle) -> None:
         handle.inode.attrs = handle.inode.attrs.with_content(handle.open_file.size, self._now_ns())

@@ -6,6 +6,7 @@ bytes are uploaded (``content.upload``). Imported by the rest of ``fs`` and by `
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -197,7 +198,9 @@ class Storing:
             try:
                 version = await self._copier.copy(base, object_key, metadata, IfUnchanged(base))
             except ObjectChangedError:
-                arrived = await self._conflicts.settle(inode, object_key, self._tables.open_files.peek(inode.ino))
+                open_file = self._tables.open_files.peek(inode.ino)
+                async with open_file.held_still() if open_file is not None else nullcontext():
+                    arrived = await self._conflicts.settle(inode, object_key, open_file)
                 version = inode.version = arrived.version
                 self.note_copied(inode, base, version)
                 if arrived.metadata != metadata:

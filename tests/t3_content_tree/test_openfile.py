@@ -222,3 +222,18 @@ async def test_read_that_waits_while_somebody_writes_gives_every_byte_once(store
     wanted = bytearray(NOISE[:LARGE])
     wanted[50:150], wanted[5000:5100] = b"x" * 100, b"y" * 100
     assert found == [wanted[100 : 100 + MIB]]
+
+
+async def test_file_that_is_cut_while_its_content_is_brought_here_grows_by_zeros(store: MemoryStore, tmp_path: Path) -> None:
+    base = await store.put(A, NOISE[:LARGE], {}, Always())
+    gate = store.gates["get"] = trio.Event()
+    async with cache_rig(tmp_path / "cache", KEYRING, store) as rig:
+        file = OpenFile(cache=rig.cache, spool=rig.spool, base=base)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(file.detach)
+            await trio.testing.wait_all_tasks_blocked()
+            await file.truncate(100)
+            gate.set()
+        await file.truncate(LARGE)
+        assert await file.read(0, LARGE, ReadAhead()) == NOISE[:100] + bytes(LARGE - 100)
+        file.discard()
