@@ -109,6 +109,7 @@ def build(ground: Ground, habits: Habits) -> Built:
         saver=saving.saver,
         conflicts=saving.conflicts,
         removed=ground.removed,
+        metadata_for=saving.storing.metadata_for,
     )
     return Built(filesystem, saving.saver, saving.storing.progress, saving.ledger, recovery)
 
@@ -236,6 +237,7 @@ def _make_directory_ops(ground: Ground, nodes: Nodes, new_names: NewNames, savin
         store=ground.store,
         saver=saving.saver,
         storing=saving.storing,
+        ledger=saving.ledger,
         gate=saving.gate,
         namespace=tables.namespace,
         now_ns=ground.now_ns,

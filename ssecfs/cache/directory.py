@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ssecfs.cache.containers import sync_folder
 from ssecfs.cache.keys import CacheKeys, is_wrapped_under_all, make_cache_keys, new_data_key, unwrap, wrap
 from ssecfs.errors import BrokenSealError, CacheDirError
 from ssecfs.keyring.keyring import Keyring
@@ -178,9 +179,12 @@ def _find_or_begin(folder: Path, keyring: Keyring) -> tuple[Path, bytes]:
 
 
 def _make_private(path: Path) -> None:
-    """Make a folder for us alone, or check that it is one; an empty one of ours becomes one."""
+    """Make a folder for us alone, or check that it is one; an empty one of ours becomes one. Its name survives a power cut."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(mode=0o700, parents=True)
+        for folder in missing:
+            sync_folder(folder.parent)
     except FileExistsError:
         status = path.stat()
         if not stat.S_ISDIR(status.st_mode):
@@ -208,6 +212,7 @@ def _write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+    sync_folder(path.parent)
 
 
 def _why_not(base: Path, error: OSError) -> str:

@@ -21,6 +21,8 @@ class Phase(Enum):
     """Nothing: it was still being written, or writing it to the server failed and the program knows."""
     CLOSED = "closed"
     """That it is safe: close or fsync succeeded."""
+    REMOVING = "removing"
+    """That it is safe; then removing the file began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class FileRecord:
         phase: see there.
         metadata: its attributes in the form of the object's user metadata.
         version: what it replaces on the server; None: nothing.
-        seals: of uploads that may have arrived.
+        seals: of uploads that may have arrived, of this content or of earlier ones.
+        sent: those of uploads that began since it was recorded so: they are of this content, or of a later one.
         noted_s: when it was recorded, seconds since the epoch.
     """
 
@@ -75,6 +78,7 @@ class FileRecord:
     metadata: Mapping[str, str]
     version: ObjectVersion | None
     seals: frozenset[str]
+    sent: frozenset[str]
     noted_s: int
     content: ContentRecord
 
@@ -94,6 +98,7 @@ class MoveRecord:
 
     Attributes:
         source, target: prefixes that end in a slash.
+        source_path, target_path: the directory as programs see it, relative to the mount point.
         had_target: whether there was an empty directory of the new name.
         copied_s: newest LastModified of a copy, seconds since the epoch by the server's clock; 0 while copying.
         old_markers: of another form than ours, to be deleted as well.
@@ -102,6 +107,8 @@ class MoveRecord:
     step: Step
     source: str
     target: str
+    source_path: bytes
+    target_path: bytes
     had_target: bool
     copied_s: int = 0
     old_markers: tuple[ObjectKey, ...] = ()
@@ -113,6 +120,8 @@ def format_move(move: MoveRecord) -> bytes:
         "step": move.step.value,
         "source": move.source,
         "target": move.target,
+        "source_path": move.source_path.decode("utf-8", "surrogateescape"),
+        "target_path": move.target_path.decode("utf-8", "surrogateescape"),
         "had_target": move.had_target,
         "copied_s": move.copied_s,
         "old_markers": move.old_markers,
@@ -131,6 +140,8 @@ def parse_move(text: bytes) -> MoveRecord:
         step=Step(fields["step"]),
         source=fields["source"],
         target=fields["target"],
+        source_path=fields["source_path"].encode("utf-8", "surrogateescape"),
+        target_path=fields["target_path"].encode("utf-8", "surrogateescape"),
         had_target=fields["had_target"],
         copied_s=fields["copied_s"],
         old_markers=tuple(map(ObjectKey, fields["old_markers"])),
@@ -147,6 +158,7 @@ def format_file(record: FileRecord) -> bytes:
         "metadata": dict(record.metadata),
         "version": _version_fields(record.version),
         "seals": sorted(record.seals),
+        "sent": sorted(record.sent),
         "noted_s": record.noted_s,
         "size": content.size,
         "base": _version_fields(content.base),
@@ -188,6 +200,7 @@ def parse_file(text: bytes) -> FileRecord:
         metadata=fields["metadata"],
         version=_parse_version(fields["version"]),
         seals=frozenset(fields["seals"]),
+        sent=frozenset(fields["sent"]),
         noted_s=fields["noted_s"],
         content=content,
     )

@@ -58,6 +58,7 @@ class OpenFile:
         self._digest = RunningDigest()
         self._changes = 0 if base is not None else 1
         self._saved_changes = 0
+        self._written_changes = 0
         self._shape = 0
         self._losses = 0
         self.writers = 0
@@ -77,6 +78,15 @@ class OpenFile:
     def is_dirty(self) -> bool:
         """Tell whether there is something to upload."""
         return self._changes != self._saved_changes
+
+    @property
+    def is_half_written(self) -> bool:
+        """Tell whether a handle has changed it since it was saved, and there are handles that may go on."""
+        return self.writers > 0 and self._written_changes > self._saved_changes
+
+    def note_written(self) -> None:
+        """The last change was made through a handle."""
+        self._written_changes = self._changes
 
     @property
     def dirty_bytes(self) -> int:

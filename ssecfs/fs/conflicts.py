@@ -225,5 +225,5 @@ class Conflicts:
             self._directories.note_entry(parent, Entry(inode.name, EntryKind.OBJECT, version))
 
 
-def _note_nothing(_inode: Inode) -> None:
+async def _note_nothing(_inode: Inode, _seal: str) -> None:
     """A copy beside is no upload of the file itself."""

@@ -13,6 +13,7 @@ import trio
 from ssecfs.errors import BadHandleError, EntryExistsError
 from ssecfs.fs.files import Clock, Owner, new_attrs
 from ssecfs.fs.gate import Gate
+from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.saving import Saver
@@ -98,12 +99,14 @@ class DirectoryOps:
         store: ObjectStore,
         saver: Saver,
         storing: Storing,
+        ledger: Ledger,
         gate: Gate,
         namespace: Namespace,
         now_ns: Clock,
     ) -> None:
         """Take the collaborators."""
         self._nodes = nodes
+        self._ledger = ledger
         self._new_names = new_names
         self._inodes = inodes
         self._directories = directories
@@ -186,12 +189,14 @@ class DirectoryOps:
         self._inodes.unpin(self._handles.pop(fh).inode)
 
     async def fsyncdir(self, fh: int) -> None:
-        """Save the directory's attributes, if somebody changed them.
+        """Save the directory's attributes, if somebody changed them, and see to it that the names in it survive a power cut.
 
         Raises:
             StoreError: the endpoint refused or could not be reached.
+            SpoolError: the local disk fails.
         """
         await self._saver.save(self._get(fh).inode)
+        await self._ledger.sync()
 
     def _get(self, fh: int) -> DirHandle:
         handle = self._handles.get(fh)

@@ -204,6 +204,7 @@ class Files:
     def _note_written(self, handle: FileHandle) -> None:
         handle.inode.attrs = handle.inode.attrs.with_content(handle.open_file.size, self._now_ns())
         handle.inode.saved = Saved.NO
+        handle.open_file.note_written()
         self._ledger.note_written(handle.inode, handle.open_file)
 
     def note_opener(self, fh: int, pid: int) -> None:

@@ -10,7 +10,8 @@ that would spoil what the program was told is safe.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,6 +21,7 @@ from ssecfs.cache.journal import Journal, RecordId
 from ssecfs.cache.records import FileRecord, MoveRecord, Phase
 from ssecfs.cache.spool import Spool
 from ssecfs.content.openfile import OpenFile
+from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import LocalError, SsecfsError
 from ssecfs.s3.types import ObjectKey
 from ssecfs.sizes import MIB
@@ -129,6 +131,11 @@ class Ledger:
         slot = self._slots.get(inode.ino)
         return slot is not None and _phase(slot) is Phase.CLOSED and slot.changes == open_file.changes
 
+    def vouches_for(self, inode: Inode) -> bool:
+        """Tell whether a record says of some content of the file that it is safe."""
+        slot = self._slots.get(inode.ino)
+        return slot is not None and _phase(slot) is Phase.CLOSED
+
     def is_frozen(self, inode: Inode) -> bool:
         """Tell whether a record vouches for sealed blocks of the file, so that they may not be written."""
         slot = self._slots.get(inode.ino)
@@ -153,12 +160,15 @@ class Ledger:
         try:
             if record.content.spooled is not None:
                 await self._spool.sync(record.content.spooled)
+            reach(CrashPoint.SPOOLED)
             self._journal.store(slot.record_id, slot.record or record)
-            await run_in(self._limiter, self._journal.sync)
         except BaseException:
             self._put(slot, before)
             raise
+        reach(CrashPoint.RECORDED)
+        await run_in(self._limiter, self._journal.sync)
         slot.changes = changes
+        reach(CrashPoint.VOUCHED)
 
     def adopt(self, inode: Inode, record_id: RecordId, record: FileRecord, open_file: OpenFile) -> None:
         """An inode goes on with the content of a record of an earlier mount."""
@@ -182,11 +192,45 @@ class Ledger:
         elif replaced is not None:
             self._journal.remove(replaced)
 
-    def note_sending(self, inode: Inode) -> None:
-        """An upload is about to begin, whose seal the inode has among those that it is unsure of."""
+    async def note_sending(self, inode: Inode, seal: str) -> None:
+        """An upload with that seal is about to begin: the next mount has to know it for ours, even after a power cut."""
         slot = self._slots.get(inode.ino)
-        if slot is not None and slot.record is not None and not inode.unsure <= slot.record.seals:
+        if slot is None or slot.record is None:
+            return
+        try:
+            record = replace(slot.record, seals=inode.unsure, sent=slot.record.sent | {seal})
+            self._journal.store(slot.record_id, record)
+            slot.record = record
+            if record.phase is Phase.CLOSED:
+                await run_in(self._limiter, self._journal.sync)
+        except LocalError as error:
+            LOGGER.warning("after a crash now, the upload of inode %d would look like somebody else's: %s", inode.ino, error)
+
+    @asynccontextmanager
+    async def removing(self, inode: Inode) -> AsyncIterator[None]:
+        """Delete a file's object in the block; the next mount takes its absence for that, not for another client's doing."""
+        slot = self._slots.get(inode.ino)
+        if slot is None or slot.record is None or slot.record.phase is not Phase.CLOSED:
+            yield
+            return
+        try:
+            self._journal.store(slot.record_id, replace(slot.record, phase=Phase.REMOVING))
+            await run_in(self._limiter, self._journal.sync)
+        except LocalError as error:
+            LOGGER.warning("after a crash now, the removal of inode %d would look like somebody else's: %s", inode.ino, error)
+        try:
+            yield
+        except BaseException:
             self._store_again(inode)
+            raise
+
+    async def sync(self) -> None:
+        """Make what was recorded so far survive a power cut.
+
+        Raises:
+            SpoolError: the disk fails.
+        """
+        await run_in(self._limiter, self._journal.sync)
 
     async def record_move(self, move: MoveRecord, record_id: RecordId | None = None) -> RecordId:
         """Record how far the rename of a directory is, so that it survives anything, then return; gives its number.
@@ -262,6 +306,7 @@ class Ledger:
             metadata=self._metadata_for(inode.attrs, self._namespace.file_key(inode.path)),
             version=inode.version,
             seals=inode.unsure,
+            sent=frozenset(),
             noted_s=self._now_ns() // NS_PER_S,
             content=open_file.record(),
         )
@@ -271,6 +316,9 @@ class Ledger:
         slot = self._slots.get(inode.ino)
         if slot is None or slot.record is None:
             return
+        content = slot.record.content
+        if content.base is not None and content.base == slot.record.version:
+            content = replace(content, base=inode.version)  # which may be a copy of it under a new name
         try:
             slot.record = replace(
                 slot.record,
@@ -278,6 +326,8 @@ class Ledger:
                 metadata=self._metadata_for(inode.attrs, self._namespace.file_key(inode.path)),
                 version=inode.version,
                 seals=inode.unsure,
+                sent=frozenset(),
+                content=content,
             )
             self._journal.store(slot.record_id, slot.record, removed)
         except SsecfsError as error:

@@ -6,18 +6,21 @@ other place has the same: size, attributes, and with them the digest of the cont
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import Final
 
 from ssecfs.cache.journal import Journal, RecordId
-from ssecfs.cache.records import MoveRecord, Step
+from ssecfs.cache.records import FileRecord, MoveRecord, Step
 from ssecfs.errors import ObjectMissingError, SsecfsError
+from ssecfs.fs.ledger import MetadataFor
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import ObjectKey, ObjectVersion
+from ssecfs.s3.types import ETag, ObjectInfo, ObjectKey, ObjectVersion
 from ssecfs.tasks import open_tasks
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs, SealState
+from ssecfs.tree.names import Namespace, check_name, join_directory_path, join_path
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -25,11 +28,52 @@ LOGGER: Final = logging.getLogger(__name__)
 class MoveRecovery:
     """Settles interrupted renames. Owns nothing."""
 
-    def __init__(self, *, journal: Journal, store: ObjectStore, book: AttrBook) -> None:
-        """Take the collaborators."""
+    def __init__(
+        self, *, journal: Journal, store: ObjectStore, book: AttrBook, namespace: Namespace, metadata_for: MetadataFor
+    ) -> None:
+        """Take the collaborators; metadata_for seals attributes for an object key."""
         self._journal = journal
         self._store = store
         self._book = book
+        self._namespace = namespace
+        self._metadata_for = metadata_for
+
+    async def carry(self, records: Mapping[RecordId, FileRecord]) -> dict[RecordId, FileRecord]:
+        """Let records follow the directories whose new name counts, should they not have done so before the end.
+
+        Raises:
+            StoreError: the endpoint refused or could not be reached.
+            LocalError: the journal does not take it.
+        """
+        followed = dict(records)
+        for move in self._journal.load_moves().values():
+            for record_id, record in followed.items():
+                if move.step is Step.DELETING and record.path.startswith(move.source_path + b"/"):
+                    followed[record_id] = await self._follow(record, move)
+                    self._journal.store(record_id, followed[record_id])
+        return followed
+
+    async def _follow(self, record: FileRecord, move: MoveRecord) -> FileRecord:
+        path = move.target_path + record.path.removeprefix(move.source_path)
+        old_key, new_key = self._key_of(record.path), self._key_of(path)
+        version = await self._find(new_key) if record.version is not None else None
+        content = record.content
+        if content.base is not None and content.base == record.version:
+            content = replace(content, base=version)
+        stand_in = ObjectVersion(old_key, ETag(""), content.size, record.noted_s)
+        attrs = self._book.parse(ObjectInfo(stand_in, record.metadata, key_md5=None))
+        metadata = self._metadata_for(attrs, new_key)
+        return replace(record, path=path, version=version, metadata=metadata, sent=frozenset(), content=content)
+
+    async def _find(self, object_key: ObjectKey) -> ObjectVersion | None:
+        try:
+            return (await self._book.load(object_key)).version
+        except ObjectMissingError:
+            return None
+
+    def _key_of(self, path: bytes) -> ObjectKey:
+        *folders, last = (check_name(part) for part in path.split(b"/"))
+        return self._namespace.file_key(join_path(reduce(join_directory_path, folders, ""), last))
 
     async def begin(self) -> None:
         """Settle what the journal holds; what cannot be settled now is left for the next mount."""

@@ -7,15 +7,17 @@ version and never over it, or discards it.
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from ssecfs.cache.journal import Journal, RecordId
 from ssecfs.cache.records import FileRecord, Phase
 from ssecfs.cache.spool import Spool
 from ssecfs.content.openfile import OpenFile
+from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import EntryExistsError, NoEntryError, ObjectMissingError, SsecfsError
 from ssecfs.fs.conflicts import Conflicts, Copy
-from ssecfs.fs.ledger import Ledger
+from ssecfs.fs.ledger import Ledger, MetadataFor
 from ssecfs.fs.moverecovery import MoveRecovery
 from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.removed import Removed
@@ -51,6 +53,7 @@ class Recovery:
         saver: Saver,
         conflicts: Conflicts,
         removed: Removed,
+        metadata_for: MetadataFor,
     ) -> None:
         """Take the collaborators."""
         self._journal = journal
@@ -62,19 +65,23 @@ class Recovery:
         self._saver = saver
         self._conflicts = conflicts
         self._removed = removed
-        self._moves = MoveRecovery(journal=journal, store=store, book=tables.book)
+        self._moves = MoveRecovery(
+            journal=journal, store=store, book=tables.book, namespace=tables.namespace, metadata_for=metadata_for
+        )
         self.parked: dict[RecordId, FileRecord] = {}
 
     async def begin(self, records: Mapping[RecordId, FileRecord]) -> None:
         """Go through what the journal holds. Before anything is mounted: nobody else changes the tables."""
+        followed = await self._moves.carry(records)
         await self._moves.begin()
         await self._go_on_removing()
-        for record_id, record in records.items():
+        for record_id, record in followed.items():
             try:
                 await self._take_up(record_id, record)
             except SsecfsError as error:
                 LOGGER.error("an unsaved file of an earlier mount is left in the journal: %s", error)  # noqa: TRY400
                 self.parked[record_id] = record
+            reach(CrashPoint.TAKEN_UP)
 
     async def _go_on_removing(self) -> None:
         """Delete what was to be deleted, unless it is another version by now."""
@@ -140,25 +147,30 @@ class Recovery:
 
     async def _take_up(self, record_id: RecordId, record: FileRecord) -> None:
         parent, name = await self._place(record)
-        if await self._has_arrived(record, parent, name):
+        if await self._is_done(record, parent, name):
             self._journal.remove(record_id)
+            reach(CrashPoint.FOUND_STORED)
             if record.content.spooled is not None:
                 self._spool.restore(record.content.spooled).discard()
         elif record.phase is Phase.OPEN:
             LOGGER.warning("a file was being written when an earlier mount ended; see ssecfs recover")
             self.parked[record_id] = record
         else:
+            if record.phase is Phase.REMOVING:
+                record = replace(record, phase=Phase.CLOSED)
+                self._journal.store(record_id, record)
             self._restore(record_id, record, parent, name)
 
-    async def _has_arrived(self, record: FileRecord, parent: Inode, name: Name) -> bool:
-        """Ask whether an upload of the content had succeeded before the end."""
-        if not record.seals:
+    async def _is_done(self, record: FileRecord, parent: Inode, name: Name) -> bool:
+        """Ask whether an upload of the content had succeeded before the end, or the removal of the file."""
+        is_removing = record.phase is Phase.REMOVING
+        if not record.sent and not is_removing:
             return False
         try:
             info = await self._store.head(self._tables.namespace.file_key(join_path(parent.path, name)))
         except ObjectMissingError:
-            return False
-        return info.metadata.get(SEAL_NAME) in record.seals and info.version.size == record.content.size
+            return is_removing
+        return info.metadata.get(SEAL_NAME) in record.sent
 
     def _restore(self, record_id: RecordId, record: FileRecord, parent: Inode, name: Name) -> None:
         """Have an inode with the content, as if it had just been closed. Atomic."""

@@ -4,6 +4,7 @@ Imported by ``fuse`` and ``fs.renames``. Who has a removed file open keeps its c
 deleted.
 """
 
+from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import IsADirError, NoEntryError, NotEmptyError
 from ssecfs.fs.files import Clock
 from ssecfs.fs.gate import Gate
@@ -61,7 +62,9 @@ class Removal:
             require_linked(inode)
             await self.detach_content(inode)
             if inode.version is not None:
-                await self.delete(inode.version, parent_of(inode), is_last=await self.is_last(inode))
+                async with self._ledger.removing(inode):
+                    await self.delete(inode.version, parent_of(inode), is_last=await self.is_last(inode))
+            reach(CrashPoint.DELETED)
             self.note_gone(inode)
 
     async def rmdir(self, inode: Inode) -> None:

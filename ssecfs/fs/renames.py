@@ -20,6 +20,7 @@ import trio
 
 from ssecfs.cache.journal import RecordId
 from ssecfs.cache.records import MoveRecord, Step
+from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import (
     BadRequestError,
     EntryExistsError,
@@ -80,6 +81,11 @@ class Target:
     def file_path(self) -> str:
         """The path of a file there."""
         return join_path(self.parent.path, self.name)
+
+    @property
+    def shown_path(self) -> bytes:
+        """The path there as programs see it."""
+        return b"%b/%b" % (self.parent.shown_path, self.name)
 
     @property
     def directory_path(self) -> str:
@@ -177,6 +183,8 @@ class Renames:
             replaced = target.inode.version if target.inode is not None else None
             self._switch_file(inode, target, replaced)
             return
+        await self._save_vouched(inode, target.inode)
+        source = inode.version or source
         old_parent = parent_of(inode)
         is_last = target.parent is not old_parent and await self._removal.is_last(inode)
         open_file = self._tables.open_files.peek(inode.ino)
@@ -188,8 +196,19 @@ class Renames:
             source = await self._copy_file(inode, target, target_key)
             may_delete = True
         self._tables.book.forget(source.object_key)
+        reach(CrashPoint.COPIED)
         if may_delete:
             await self._removal.delete(source, old_parent, is_last=is_last)
+
+    async def _save_vouched(self, *inodes: Inode | None) -> None:
+        """Before the server knows of a rename: what a record vouches for has to be there under the name that it has.
+
+        Else the end of the daemon in the middle of the rename would leave an older content under one of the names.
+        """
+        for inode in inodes:
+            open_file = self._tables.open_files.peek(inode.ino) if inode is not None else None
+            if inode is not None and open_file is not None and self._ledger.vouches_for(inode):
+                await self._storing.upload(inode, open_file)
 
     async def _copy_file(self, inode: Inode, target: Target, target_key: ObjectKey) -> ObjectVersion:
         """Copy a clean file as it is now on the server, and switch.
@@ -228,6 +247,7 @@ class Renames:
         if inode.version is not None:
             self._tables.directories.note_entry(target.parent, Entry(target.name, EntryKind.OBJECT, inode.version))
         inode.version = version
+        reach(CrashPoint.MOVING)
         self._ledger.note_moved(inode, replaced_record)
         self._note_moved(old_parent, target.parent)
 
@@ -264,7 +284,14 @@ class Renames:
         move = TreeMove(
             self._tables.namespace.marker_key(directory.path), self._tables.namespace.marker_key(target.directory_path)
         )
-        record = MoveRecord(Step.COPYING, move.source, move.target, had_target=target.inode is not None)
+        record = MoveRecord(
+            Step.COPYING,
+            move.source,
+            move.target,
+            directory.shown_path.removeprefix(b"/"),
+            target.shown_path.removeprefix(b"/"),
+            had_target=target.inode is not None,
+        )
         record_id = await self._ledger.record_move(record)
         try:
             await self._mover.copy_all(move, lambda: {version.object_key for version in self._held_below(directory)})
@@ -272,13 +299,16 @@ class Renames:
             marker = await self._store_marker(directory, target, move)
             replaced = [directory] if target.inode is None else [directory, target.inode]
             old_markers = tuple(marker_key for inode in replaced for marker_key in self._tables.directories.old_markers(inode))
+            reach(CrashPoint.TREE_COPIED)
             record = replace(record, step=Step.DELETING, copied_s=move.copied_s, old_markers=old_markers)
             await self._ledger.record_move(record, record_id)
         except BaseException:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + TAKE_BACK_DEADLINE_S):
                 await self._take_back(move, replace(record, step=Step.COPYING), record_id)
             raise
+        reach(CrashPoint.TREE_DECIDED)
         self._switch_directory(directory, target, move, marker)
+        reach(CrashPoint.TREE_SWITCHED)
         try:
             if is_last:
                 await self._storing.save_marker(old_parent)

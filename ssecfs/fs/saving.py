@@ -216,7 +216,7 @@ class Saver:
             if waiting.hurry.is_set():
                 # Somebody saved it. What changed since has a pause of its own.
                 waiting.hurry, pauses, pause_s = trio.Event(), iter(RETRY_S), COALESCE_S
-            else:
+            elif not self._is_half_written(inode):
                 pause_s = next(pauses, RETRY_S[-1])
                 async with self._behind:
                     error = await self._try_to_save(inode)
@@ -230,6 +230,11 @@ class Saver:
         if not inode.attrs.is_dir:
             self._tables.open_files.release(inode.ino)
         self._tables.inodes.unpin(inode)
+
+    def _is_half_written(self, inode: Inode) -> bool:
+        """Tell whether a file has content that makes no sense yet: on the server it would replace a whole one."""
+        open_file = self._tables.open_files.peek(inode.ino)
+        return open_file is not None and open_file.is_half_written and not self._ledger.is_vouched_for(inode, open_file)
 
     def _is_being_written(self, inode: Inode) -> bool:
         """Tell whether a file has unsaved content that nobody was told is safe, and is open for writing."""

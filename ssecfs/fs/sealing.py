@@ -3,9 +3,10 @@
 Imported by ``fs.saving`` and ``fs.conflicts``.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from ssecfs.crash import CrashPoint, reach
 from ssecfs.s3.types import ObjectKey
 from ssecfs.tree.attrs import SEAL_NAME, Attrs, format_metadata
 from ssecfs.tree.inodes import Inode
@@ -20,14 +21,14 @@ class Sealing:
         stored: the same with the digest, as they are in the metadata.
         is_early: the upload begins before the content is complete.
         times_count: if so, and nobody sets attributes meanwhile, the file's times are those that it began with.
-        note_sending: told when the inode has one more seal that it is unsure of.
+        note_sending: told of the seal, one more that the inode is unsure of, before anything is sent.
         sent: the metadata.
     """
 
     inode: Inode
     object_key: ObjectKey
     seal_key: bytes
-    note_sending: Callable[[Inode], None]
+    note_sending: Callable[[Inode, str], Awaitable[None]]
     is_early: bool = False
     times_count: bool = False
     attrs: Attrs = field(init=False)
@@ -38,10 +39,11 @@ class Sealing:
         """Take the attributes as they are now."""
         self.attrs = self.stored = self.inode.attrs
 
-    def __call__(self, sha256: str | None) -> dict[str, str]:
+    async def __call__(self, sha256: str | None) -> dict[str, str]:
         """The metadata, with the digest of the content in hex; None: not known."""
         self.stored = replace(self.attrs, sha256=sha256).as_stored()
         self.sent = format_metadata(self.stored, self.object_key, self.seal_key)
         self.inode.unsure |= {self.sent[SEAL_NAME]}
-        self.note_sending(self.inode)
+        await self.note_sending(self.inode, self.sent[SEAL_NAME])
+        reach(CrashPoint.SENDING)
         return self.sent

@@ -17,6 +17,7 @@ from ssecfs.cache.blockcache import BlockCache
 from ssecfs.content.openfile import OpenFile
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.content.upload import upload as send
+from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import ObjectChangedError, ObjectExistsError
 from ssecfs.fs.conflicts import Conflicts, ForgetAttributes
 from ssecfs.fs.ledger import Ledger
@@ -26,7 +27,7 @@ from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import Absence, Always, IfAbsent, IfUnchanged, ObjectKey, ObjectVersion, PutCondition
 from ssecfs.tree.attrbook import AttrBook
-from ssecfs.tree.attrs import Attrs, format_metadata
+from ssecfs.tree.attrs import SEAL_NAME, Attrs, format_metadata
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import Inode, InodeTable, Linkage, Saved
 from ssecfs.tree.listing import Entry, EntryKind
@@ -124,7 +125,9 @@ class Storing:
             inode.take_reads()
             sealing, upload = await self._begin(inode, open_file, object_key)
             version = await upload(condition)
+            reach(CrashPoint.STORED)
             await self._ledger.note_arrived(inode)
+            reach(CrashPoint.SETTLED)
             self._note_uploaded(inode, open_file, version, sealing)
 
     async def upload(self, inode: Inode, open_file: OpenFile) -> None:
@@ -144,7 +147,9 @@ class Storing:
                         inode.version = version
                         sealing, upload = await self._begin(inode, open_file, object_key)
                         continue
+                reach(CrashPoint.STORED)
                 await self._ledger.note_arrived(inode)
+                reach(CrashPoint.SETTLED)
                 self._note_uploaded(inode, open_file, version, sealing)
                 break
         if sealing.is_early and inode.saved is Saved.NO:
@@ -154,8 +159,9 @@ class Storing:
         """The upload of a content, or of what streaming has left of it, and the attributes that go with it."""
         stream = await self._streaming.take(inode, object_key)
         if stream is not None:
+            await self._ledger.note_sending(inode, stream.sealing.sent[SEAL_NAME])
             return stream.sealing, partial(self._streaming.complete, stream)
-        sealing = self._sealing(inode, object_key)
+        sealing = Sealing(inode, object_key, self._seal_key, self._ledger.note_sending)
         return sealing, partial(send, self._copier, open_file, object_key, sealing)
 
     def _note_uploaded(self, inode: Inode, open_file: OpenFile, version: ObjectVersion, sealing: Sealing) -> None:
@@ -173,9 +179,6 @@ class Storing:
             inode.seen_version = version
         self.note_stored(inode, version, sealing.stored)
 
-    def _sealing(self, inode: Inode, object_key: ObjectKey) -> Sealing:
-        return Sealing(inode, object_key, self._seal_key, self._ledger.note_sending)
-
     def condition_for(self, inode: Inode) -> PutCondition:
         """What an upload may replace: the version that we know of, or nothing."""
         if inode.version is not None:
@@ -191,7 +194,7 @@ class Storing:
             await self.save_marker(inode)
             return
         object_key = self._tables.namespace.file_key(inode.path)
-        metadata = self._sealing(inode, object_key)(attrs.sha256)
+        metadata = await Sealing(inode, object_key, self._seal_key, self._ledger.note_sending)(attrs.sha256)
         while True:
             base = inode.version
             assert base is not None, "a file without a version has unsaved content"  # noqa: S101 - see save

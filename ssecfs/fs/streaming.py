@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from ssecfs.content.openfile import OpenFile
+from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import SsecfsError, StoreError
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.sealing import Sealing
@@ -189,7 +190,7 @@ class Streaming:
     async def _run(self, stream: Stream) -> None:
         """Send parts as they get complete, a few at a time."""
         try:
-            metadata = stream.sealing(None)
+            metadata = await stream.sealing(None)
             stream.upload = await self._store.create_upload(stream.object_key, metadata)
             async with open_tasks() as nursery:
                 for _ in range(PARTS_AT_ONCE):
@@ -221,6 +222,7 @@ class Streaming:
                 stream.outdated.discard(number)  # what is read now is true; all of it is here, so reading does not wait
                 body = await stream.open_file.read_whole(part)
                 receipt = await self._store.put_part(stream.upload, number, body)
+            reach(CrashPoint.PART_SENT)
             if number not in stream.outdated:
                 stream.receipts[number] = receipt
         finally:

@@ -24,7 +24,7 @@ VersionReader = Callable[[ObjectVersion, ByteRange], Awaitable[bytes]]
 """Gives the bytes of a range of a version, from the local cache where they are there."""
 
 
-BodyMetadata = Callable[[bytes | None], Mapping[str, str]]
+BodyMetadata = Callable[[bytes | None], Awaitable[Mapping[str, str]]]
 """Gives the metadata of an object; it gets the body if that is sent with one request."""
 
 Attempt = Callable[[], Awaitable[ObjectVersion]]
@@ -80,11 +80,11 @@ class Copier:
             StoreError: the endpoint refused or could not be reached.
         """
         if size > SINGLE_PUT_BYTES:
-            metadata = metadata_for(None)
+            metadata = await metadata_for(None)
             return await upload_parts(self._store, target, size, read, metadata=metadata, condition=condition, room=self.room)
         async with self.room.taken(size):
             body = await read(ByteRange(0, size))
-            return await self._store.put(target, body, metadata_for(body), condition)
+            return await self._store.put(target, body, await metadata_for(body), condition)
 
     async def copy(
         self, source: ObjectVersion, target: ObjectKey, metadata: Mapping[str, str], condition: PutCondition
@@ -106,7 +106,7 @@ class Copier:
             return await self._store.copy(source, target, metadata, condition)
 
         async def through_here() -> ObjectVersion:
-            return await self.send(source.size, read, target, lambda _: metadata, condition)
+            return await self.send(source.size, read, target, _known(metadata), condition)
 
         return await self._on_server_if_it_can(on_server, through_here)
 
@@ -124,7 +124,7 @@ class Copier:
             return await self._make_parts(patch, parts, target, metadata, condition)
 
         async def through_here() -> ObjectVersion:
-            return await self.send(patch.size, patch.read, target, lambda _: metadata, condition)
+            return await self.send(patch.size, patch.read, target, _known(metadata), condition)
 
         if all(part.origin is Origin.SENT for part in parts):
             return await through_here()
@@ -150,3 +150,12 @@ class Copier:
             return await send_part(self._store, upload, part_number, part, patch.read, self.room)
 
         return await run_parts(self._store, target, parts, make, metadata=metadata, condition=condition)
+
+
+def _known(metadata: Mapping[str, str]) -> BodyMetadata:
+    """Metadata that the body does not change."""
+
+    async def metadata_for(_: bytes | None) -> Mapping[str, str]:
+        return metadata
+
+    return metadata_for

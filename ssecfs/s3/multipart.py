@@ -8,6 +8,7 @@ from typing import Final
 
 import trio
 
+from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import StoreError
 from ssecfs.room import Room
 from ssecfs.s3.partplan import Part, plan_parts
@@ -92,6 +93,7 @@ async def _make_all(upload: Upload, parts: Sequence[Part], make: PartMaker) -> l
     async def work() -> None:
         for part_number, part in waiting:
             receipts[part_number] = await make(upload, part_number, part)
+            reach(CrashPoint.PART_SENT)
 
     async with open_tasks() as nursery:
         for _ in range(PARTS_AT_ONCE):

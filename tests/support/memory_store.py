@@ -213,3 +213,8 @@ class MemoryStore:
     async def abort_upload(self, upload: Upload) -> None:
         await self._begin("abort_upload")
         self.uploads.pop(upload.upload_id, None)
+
+
+async def no_metadata(_: object) -> dict[str, str]:
+    """Metadata of an upload that is to have none."""
+    return {}

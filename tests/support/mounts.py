@@ -47,8 +47,8 @@ class Mounting:
             connection += ["--allow-http"]
         return ["mount", self.source, self.path, *connection, "--keyfile", self.keyfile, "--cache-dir", self.cache, *options]
 
-    def mount(self, *options: str | Path) -> None:
-        done = ssecfs(*self.arguments(*options))
+    def mount(self, *options: str | Path, **extra: str) -> None:
+        done = ssecfs(*self.arguments(*options), **extra)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
         assert self.path.is_mount()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 import trio
 import trio.testing
-from support.memory_store import MemoryStore
+from support.memory_store import MemoryStore, no_metadata
 
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, StoreUnsupportedError
 from ssecfs.room import Room
@@ -98,7 +98,7 @@ async def test_uploads_at_the_same_time_share_the_memory_for_what_is_sent(store:
     async with trio.open_nursery() as nursery:
         for number in range(20):
             size = len(WHOLE) if number % 2 else 5 * MIB
-            nursery.start_soon(copier.send, size, read, ObjectKey(f"{number}"), lambda _: {}, IfAbsent())
+            nursery.start_soon(copier.send, size, read, ObjectKey(f"{number}"), no_metadata, IfAbsent())
     assert (len(store.objects), in_memory) == (20, 0)
     assert 16 * MIB <= most <= 24 * MIB
 

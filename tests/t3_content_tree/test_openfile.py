@@ -12,7 +12,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cacherig import Rig, cache_rig
-from support.memory_store import MemoryStore
+from support.memory_store import MemoryStore, no_metadata
 
 from ssecfs.cache.spans import BLOCK_SIZE, blocks_of
 from ssecfs.content.openfile import OpenFile
@@ -41,7 +41,7 @@ async def save(rig: Rig, copier: Copier, file: OpenFile) -> ObjectVersion:
     """Upload a file as a close does."""
     async with file.held_still():
         condition = Always() if file.base is None else IfUnchanged(file.base)
-        version = await upload(copier, file, A, lambda _: {}, condition)
+        version = await upload(copier, file, A, no_metadata, condition)
         file.note_saved(version)
     return version
 
