@@ -6,6 +6,7 @@ What is compared is what boto3 finds on the server after the next mount, with wh
 import os
 import random
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def place(server: S3Server, tmp_path: Path, keyfile: Path, request: pytest.Fixtu
     place.path.mkdir()
     yield place
     if place.path.is_mount():
-        place.umount()
+        place.kill_daemon()
+        subprocess.run(["umount", place.path], check=True)
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)
