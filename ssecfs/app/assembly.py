@@ -31,7 +31,6 @@ from ssecfs.cache.index import Index
 from ssecfs.cache.journal import Journal
 from ssecfs.cache.plain import PlainBlocks
 from ssecfs.cache.records import FileRecord
-from ssecfs.cache.seal import ContentId
 from ssecfs.cache.segments import CacheOptions, Segments
 from ssecfs.cache.spool import Spool
 from ssecfs.content.openfiles import OpenFiles
@@ -88,7 +87,7 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
         stack.callback(containers.close)
         index = Index(directory.index, directory.keys)
         stack.callback(index.close)
-        journal = Journal(directory.journal, directory.keys.records)
+        journal = Journal(directory.journal, directory.keys.records, directory.namespace_id)
         stack.callback(journal.close)
         socket_path = control_socket_path(options.mountpoint)
         prepare_folder(socket_path)
@@ -153,7 +152,7 @@ async def _assemble(
     built = build(ground, _habits(options, trust, disk.containers))
     await built.filesystem.nodes.load_root()
     await built.recovery.begin(records)
-    return Mount(options.source, connection.endpoint, built, tables.open_files, cache, deferring)
+    return Mount(options.source, connection.endpoint, built, tables.open_files, cache, deferring, disk.journal)
 
 
 def _make_cache(
@@ -161,12 +160,7 @@ def _make_cache(
 ) -> tuple[BlockCache, Spool]:
     """The clean cache and the spool: a half and a quarter of the memory for buffers."""
     cache_options = _cache_options(options, disk.containers)
-    spooled = {record.content.spooled.content_id for record in records if record.content.spooled is not None}
-
-    def is_spooled(content_id: ContentId) -> bool:
-        return content_id in spooled or disk.journal.is_doubtful
-
-    segments = Segments(disk.containers, disk.index, cache_options, is_spooled)
+    segments = Segments(disk.containers, disk.index, cache_options, disk.journal.claims(records))
     cache = BlockCache(
         directory=disk.directory,
         containers=disk.containers,

@@ -1,15 +1,15 @@
 """``ssecfs cache``: show or empty the cache of a mount, or check one that no mount uses."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from ssecfs.app.config import values_of
 from ssecfs.app.control import ControlClient
-from ssecfs.app.status import ANSWER_S, cache_line
+from ssecfs.app.status import ANSWER_S, cache_line, show_path
 from ssecfs.cache.directory import existing_parts, open_part
-from ssecfs.cache.verify import Checked, Verdict, check_blocks
+from ssecfs.cache.verify import Findings, check
 from ssecfs.errors import BrokenSealError, ConfigError
 from ssecfs.keyring.keyfile import load_keyfile
 from ssecfs.keyring.keyring import Keyring
@@ -48,7 +48,7 @@ def _show(mountpoint: Path, *, is_dropping: bool) -> int:
 
 
 def verify(base: Path, keyring: Keyring) -> int:
-    """Open every block under a cache directory; says what is broken, and returns 1 if anything is.
+    """Open everything sealed under a cache directory; says what is broken, and returns 1 if anything is.
 
     Raises:
         CacheDirError: it cannot be read, or a mount is using it.
@@ -57,23 +57,24 @@ def verify(base: Path, keyring: Keyring) -> int:
     for part in existing_parts(base):
         try:
             with open_part(part, keyring) as opened:
-                blocks, size, broken = _count(check_blocks(opened))
+                findings = check(opened)
         except BrokenSealError:
             sys.stdout.write(f"{part}: sealed under another key, not looked at\n")
             continue
-        is_broken = is_broken or bool(broken)
-        for checked in broken:
-            sys.stdout.write(f"{part}: block {checked.slot} of {checked.container} does not open\n")
-        sys.stdout.write(f"{part}: {blocks} blocks, {format_size(size)}; {len(broken)} damaged\n")
+        is_broken = is_broken or bool(findings.damaged or findings.lost or findings.unreadable)
+        sys.stdout.writelines(f"{part}: {line}\n" for line in describe(findings))
     return BROKEN if is_broken else 0
 
 
-def _count(checks: Iterator[Checked]) -> tuple[int, int, list[Checked]]:
-    blocks, size = 0, 0
-    broken: list[Checked] = []
-    for checked in checks:
-        blocks += 1
-        size += checked.size
-        if checked.verdict is Verdict.BROKEN:
-            broken.append(checked)
-    return blocks, size, broken
+def describe(findings: Findings) -> list[str]:
+    """The lines for people: what is lost first."""
+    lines = [
+        f"UNSAVED DATA IS LOST: block {block.slot} of {block.container} does not open, which is of {show_path(path)}"
+        for path, block in findings.lost
+    ]
+    if findings.unreadable:
+        lines.append(f"UNSAVED DATA MAY BE LOST: {findings.unreadable} parts of the journal do not open")
+    lines += [f"block {block.slot} of {block.container} does not open; it is fetched again" for block in findings.damaged]
+    lines.append(f"{findings.unsaved} unsaved files, {len({path for path, _ in findings.lost})} damaged")
+    lines.append(f"{findings.blocks} blocks, {format_size(findings.size)}; {len(findings.damaged)} damaged")
+    return lines

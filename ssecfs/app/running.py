@@ -11,8 +11,9 @@ import trio
 
 from ssecfs.app.building import Built
 from ssecfs.app.control import Answer, Handler
+from ssecfs.app.status import show_path
 from ssecfs.cache.blockcache import BlockCache
-from ssecfs.cache.journal import RecordId
+from ssecfs.cache.journal import Journal, RecordId
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.fs.recovery import Recovery
 from ssecfs.s3.deferring import DeferringStore
@@ -32,6 +33,7 @@ class Mount:
     open_files: OpenFiles
     cache: BlockCache
     deferring: DeferringStore
+    journal: Journal
     end: trio.Event = field(default_factory=trio.Event)
 
 
@@ -60,6 +62,8 @@ def handlers(mount: Mount) -> Mapping[str, Handler]:
             "safe_files": mount.built.ledger.vouched_files,
             "to_delete": mount.deferring.doomed,
             "refused": mount.built.saver.parked,
+            "damaged_files": [show_path(path) for path in mount.built.saver.damaged],
+            "journal_unreadable": mount.journal.unreadable,
             "parked": len(mount.built.recovery.parked),
             "inodes": len(mount.built.filesystem.inodes),
             "saved": progress.saved,
@@ -93,7 +97,7 @@ def _recovery_handlers(recovery: Recovery) -> Mapping[str, Handler]:
             "files": [
                 {
                     "number": record_id,
-                    "path": record.path.decode("utf-8", "backslashreplace"),
+                    "path": show_path(record.path),
                     "size": record.content.size,
                     "noted_s": record.noted_s,
                 }

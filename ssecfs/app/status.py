@@ -25,6 +25,7 @@ def run(arguments: Mapping[str, str]) -> int:
 
 def describe(mountpoint: Path, answer: Answer) -> str:
     """The lines for people."""
+    damaged: list[str] = answer["damaged_files"]
     lines = [
         f"{mountpoint} shows {answer['source']} of {answer['endpoint']} (process {answer['pid']})",
         f"  unsaved     {answer['unsaved']} files, {format_size(int(answer['dirty_bytes']))}{_safe(answer)}",
@@ -33,11 +34,21 @@ def describe(mountpoint: Path, answer: Answer) -> str:
     ]
     if answer["refused"]:
         lines.insert(3, f"  refused     {answer['refused']} files, which the server does not take; they are tried again")
+    lines += [
+        f"  damaged     {path}: not all of it can be read from this disk; copy what can, then remove it" for path in damaged
+    ]
+    if answer["journal_unreadable"]:
+        lines.append(f"  damaged     {answer['journal_unreadable']} parts of the journal of unsaved files; see the log")
     if answer["parked"]:
         lines.append(f"  to recover  {answer['parked']} files of an earlier mount; see ssecfs recover {mountpoint}")
     if answer["last_error"]:
         lines.insert(3, f"  last error  {answer['last_error']}")
     return "\n".join(lines) + "\n"
+
+
+def show_path(path: bytes) -> str:
+    """A path for people: what is no text is escaped."""
+    return path.removeprefix(b"/").decode("utf-8", "backslashreplace")
 
 
 def _safe(answer: Answer) -> str:

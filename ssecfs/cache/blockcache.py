@@ -10,15 +10,16 @@ others wait for. Sealing is inline: a hop to a thread would cost more than the c
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
+from ssecfs.cache.assembler import Assembler
 from ssecfs.cache.containers import Containers
 from ssecfs.cache.directory import CacheDirectory
-from ssecfs.cache.index import Index
+from ssecfs.cache.index import Binding, Index
 from ssecfs.cache.plain import PlainBlocks
 from ssecfs.cache.seal import BlockPlace, ContentId, new_content_id, open_block, seal_block
 from ssecfs.cache.segments import Segments
@@ -35,6 +36,9 @@ MAX_RUNS: Final = 12
 
 MAX_REMEMBERED_CONTENTS: Final = 20_000
 
+MAX_CHANGED_BLOCKS: Final = 4096
+"""A content of which more blocks got other bytes since it was begun is not kept: its binding would become large."""
+
 
 @dataclass(slots=True, eq=False)
 class Fetch:
@@ -47,10 +51,11 @@ class Fetch:
 
 @dataclass(slots=True, eq=False)
 class Content:
-    """What is known here of one version's bytes."""
+    """What is known here of one version's bytes; see Binding."""
 
     content_id: ContentId
     version: ObjectVersion
+    generations: Mapping[int, int]
     is_bound: bool
     fetching: dict[int, Fetch] = field(default_factory=dict)
 
@@ -164,15 +169,21 @@ class BlockCache:
             return
         if new.object_key != old.object_key:
             self.drop(new.object_key)
-        self._contents.pop(old.object_key, None)
+        generations = dict(content.generations)
         for part in changed:
             first, stop = blocks_of(part)
             stop = min(stop, block_count(old.size))
+            if len(generations) + stop - first > MAX_CHANGED_BLOCKS:
+                self.drop(old.object_key)
+                return
             self._segments.drop_blocks(content.content_id, first, stop)
             self._plain.drop_blocks(content.content_id, first, stop)
-        self._remember(Content(content.content_id, new, content.is_bound))
+            generations.update({block_no: generations.get(block_no, 0) + 1 for block_no in range(first, stop)})
+        self._contents.pop(old.object_key, None)
+        content = Content(content.content_id, new, generations, content.is_bound)
+        self._remember(content)
         if content.is_bound:
-            self._index.bind(content.content_id, new)
+            self._bind(content)
 
     def keep(self, version: ObjectVersion, block_no: int, block: bytes) -> None:
         """Keep a block of a version that we uploaded."""
@@ -183,22 +194,25 @@ class BlockCache:
     def adopt(self, version: ObjectVersion, spooled: SpoolContent) -> None:
         """Take over the blocks of an uploaded file: they are the clean blocks of version, without being sealed again."""
         self.drop(version.object_key)
+        if spooled.changed_blocks > MAX_CHANGED_BLOCKS:
+            spooled.discard()
+            return
         try:
-            masks = spooled.hand_over()
+            handed = spooled.hand_over()
         except LocalError:
             LOGGER.debug("an uploaded file is not kept in the cache: no room")
             return
-        self._contents[version.object_key] = Content(spooled.content_id, version, is_bound=True)
-        self._index.bind(spooled.content_id, version)
-        for segment_no, mask in masks.items():
-            self._segments.note(spooled.content_id, segment_no, mask)
+        content = self._contents[version.object_key] = Content(handed.content_id, version, handed.generations, is_bound=True)
+        self._bind(content)
+        for segment_no, mask in handed.masks.items():
+            self._segments.note(handed.content_id, segment_no, mask)
         self._segments.make_room()
 
     def drop(self, object_key: ObjectKey) -> None:
         """Forget everything that is kept of an object."""
         content = self._contents.pop(object_key, None)
         found = self._index.find(object_key)
-        for content_id in {content.content_id if content else None, found[0] if found else None} - {None}:
+        for content_id in {content.content_id if content else None, found.content_id if found else None} - {None}:
             assert content_id is not None  # noqa: S101 - for the type checker
             self._segments.drop_content(content_id)
             self._plain.drop(content_id)
@@ -212,7 +226,7 @@ class BlockCache:
 
     def _content(self, version: ObjectVersion) -> Content:
         """The content of a version, with or without blocks."""
-        content = self._known(version) or Content(new_content_id(), version, is_bound=False)
+        content = self._known(version) or Content(new_content_id(), version, {}, is_bound=False)
         self._remember(content)
         return content
 
@@ -221,7 +235,8 @@ class BlockCache:
         content = self._contents.get(version.object_key)
         if content is None:
             found = self._index.find(version.object_key)
-            content = Content(*found, is_bound=True) if found is not None else None
+            if found is not None:
+                content = Content(found.content_id, found.version, found.generations, is_bound=True)
         if content is not None and not content.version.is_same(version):
             self.drop(version.object_key)
             return None
@@ -253,7 +268,7 @@ class BlockCache:
 
     def _open(self, content: Content, block_no: int) -> bytes | None:
         """Open a block from disk; one that does not open is dropped, and counts as missing."""
-        place = BlockPlace(self._directory.namespace_id, content.content_id, block_no)
+        place = self._place(content, block_no)
         record = self._containers.read_slot(content.content_id, block_no)
         try:
             block = open_block(self._directory.keys.blocks, place, record)
@@ -299,7 +314,7 @@ class BlockCache:
     async def _run(self, content: Content, first: int, stop: int) -> None:
         """Download the blocks [first, stop); whatever goes wrong goes to those who wait."""
         byte_range = blocks_range(first, stop, content.version.size)
-        assembler = _Assembler(first, content.version.size)
+        assembler = Assembler(first, content.version.size)
 
         def sink(piece: bytes) -> None:
             for block_no, block in assembler.take(piece):
@@ -332,7 +347,7 @@ class BlockCache:
         """Seal a block onto the disk, if there is room."""
         if not self._segments.may_grow():
             return
-        place = BlockPlace(self._directory.namespace_id, content.content_id, block_no)
+        place = self._place(content, block_no)
         record = seal_block(self._directory.keys.blocks, place, block)
         try:
             self._containers.write_slot(content.content_id, block_no, record)
@@ -340,10 +355,16 @@ class BlockCache:
             LOGGER.debug("a block is not kept in the cache: %s", error)
             return
         if not content.is_bound:
-            self._index.bind(content.content_id, content.version)
+            self._bind(content)
             content.is_bound = True
         self._segments.note_block(content.content_id, block_no)
         self._segments.make_room()
+
+    def _place(self, content: Content, block_no: int) -> BlockPlace:
+        return BlockPlace(self._directory.namespace_id, content.content_id, block_no, content.generations.get(block_no, 0))
+
+    def _bind(self, content: Content) -> None:
+        self._index.bind(Binding(content.content_id, content.version, content.generations))
 
     def _fail(self, content: Content, blocks: range, error: Exception) -> None:
         for block_no in blocks:
@@ -351,33 +372,3 @@ class BlockCache:
             if fetch is not None:
                 fetch.error = error
                 fetch.done.set()
-
-
-class _Assembler:
-    """Cuts a stream of pieces into blocks. Copies a byte once, or not at all when pieces are whole blocks."""
-
-    def __init__(self, first: int, size: int) -> None:
-        self.next_block = first
-        self._size = size
-        self._rest = bytearray()
-
-    def take(self, piece: bytes) -> list[tuple[int, bytes]]:
-        """The blocks that piece completes, with their numbers."""
-        found = []
-        view = memoryview(piece)
-        while view:
-            length = block_length(self.next_block, self._size)
-            if not self._rest and len(view) >= length:
-                block = bytes(view[:length])
-                view = view[length:]
-            else:
-                missing = length - len(self._rest)
-                self._rest += view[:missing]
-                view = view[missing:]
-                if len(self._rest) < length:
-                    break
-                block = bytes(self._rest)
-                self._rest.clear()
-            found.append((self.next_block, block))
-            self.next_block += 1
-        return found

@@ -15,6 +15,7 @@ A keyring that opens none of the numbered folders starts the next one; what is i
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import stat
@@ -25,11 +26,16 @@ from pathlib import Path
 from typing import Final
 
 from ssecfs.cache.containers import sync_folder
+from ssecfs.cache.journal import may_hold_records
 from ssecfs.cache.keys import CacheKeys, is_wrapped_under_all, make_cache_keys, new_data_key, unwrap, wrap
 from ssecfs.errors import BrokenSealError, CacheDirError
 from ssecfs.keyring.keyring import Keyring
 
+LOGGER: Final = logging.getLogger(__name__)
+
 NAMESPACE_ID_BYTES: Final = 16
+JOURNAL_NAME: Final = "journal.sqlite"
+_UNOPENED: Final = "unsaved files may be in %s, which is sealed under another customer key, or whose keys are damaged"
 _NAMESPACE: Final = re.compile(f"[0-9a-f]{{{2 * NAMESPACE_ID_BYTES}}}")
 
 
@@ -60,7 +66,7 @@ class CacheDirectory:
     @property
     def journal(self) -> Path:
         """The SQLite file of the journal."""
-        return self.path / "journal.sqlite"
+        return self.path / JOURNAL_NAME
 
 
 def namespace_id(endpoint_url: str, bucket: str, prefix: str) -> bytes:
@@ -165,6 +171,8 @@ def _find_or_begin(folder: Path, keyring: Keyring) -> tuple[Path, bytes]:
             try:
                 data_key = unwrap(content, keyring)
             except BrokenSealError:
+                if may_hold_records(path / JOURNAL_NAME):
+                    LOGGER.error(_UNOPENED, path)  # noqa: TRY400 - no bug
                 number += 1
                 continue
             if not is_wrapped_under_all(content, keyring):

@@ -12,11 +12,14 @@ import hashlib
 import json
 import logging
 import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ssecfs.cache.keys import CacheKeys
 from ssecfs.cache.seal import ContentId, open_record, seal_record
+from ssecfs.cache.spans import SEGMENT_BLOCKS
 from ssecfs.errors import BrokenSealError
 from ssecfs.s3.types import ETag, ObjectKey, ObjectVersion
 
@@ -41,10 +44,34 @@ CREATE TABLE IF NOT EXISTS records (name BLOB PRIMARY KEY, value BLOB NOT NULL) 
 CREATE TABLE IF NOT EXISTS attributes (written INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, value BLOB NOT NULL);
 """
 
+_DAMAGE: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises over a damaged file; the latter is from a message that quotes it."""
+
 _DROP_OLD_ATTRIBUTES: Final = "DELETE FROM attributes WHERE written <= (SELECT max(written) FROM attributes) - ?"
+
+_BINDINGS: Final = "SELECT content_id, binding FROM contents WHERE typeof(content_id) = 'blob' AND typeof(binding) = 'blob'"
+_SEGMENTS: Final = """
+SELECT content_id, segment_no, mask, bytes FROM segments
+WHERE typeof(content_id) = 'blob' AND length(content_id) = 16 AND typeof(segment_no) = 'integer' AND segment_no >= 0
+    AND typeof(mask) = 'integer' AND mask BETWEEN 1 AND ?
+ORDER BY used
+"""
 
 SegmentRow = tuple[ContentId, int, int, int]
 """Content id, segment number, bit mask of the blocks, bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Which version of which object a content is.
+
+    Attributes:
+        generations: of its blocks, where they are not 0.
+    """
+
+    content_id: ContentId
+    version: ObjectVersion
+    generations: Mapping[int, int]
 
 
 class Index:
@@ -64,7 +91,7 @@ class Index:
 
     def load_segments(self) -> list[SegmentRow]:
         """All segments, the least recently used first."""
-        rows = self._query("SELECT content_id, segment_no, mask, bytes FROM segments ORDER BY used", ())
+        rows = self._query(_SEGMENTS, ((1 << SEGMENT_BLOCKS) - 1,))
         return [(ContentId(content_id), segment_no, mask, size) for content_id, segment_no, mask, size in rows]
 
     def store_segment(self, row: SegmentRow, used: int) -> None:
@@ -75,36 +102,36 @@ class Index:
         """Forget a container."""
         self._change("DELETE FROM segments WHERE content_id = ? AND segment_no = ?", (content_id, segment_no))
 
-    def bind(self, content_id: ContentId, version: ObjectVersion) -> None:
+    def bind(self, binding: Binding) -> None:
         """Say which version of which object a content is; whatever was said of either before is forgotten."""
-        fields = [version.object_key, version.etag, version.size, version.modified_s, version.is_estimated]
-        binding = seal_record(self._keys.records, b"binding" + content_id, json.dumps(fields).encode())
+        content_id, version = binding.content_id, binding.version
+        shown = [version.object_key, version.etag, version.size, version.modified_s, version.is_estimated]
+        text = json.dumps([*shown, dict(binding.generations)]).encode()
+        sealed = seal_record(self._keys.records, b"binding" + content_id, text)
         name = self._name(b"object", version.object_key)
         self._change("DELETE FROM contents WHERE name = ?", (name,))
-        self._change("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", (content_id, name, binding))
+        self._change("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", (content_id, name, sealed))
 
     def unbind(self, content_id: ContentId) -> None:
         """Forget a content."""
         self._change("DELETE FROM contents WHERE content_id = ?", (content_id,))
 
-    def find(self, object_key: ObjectKey) -> tuple[ContentId, ObjectVersion] | None:
+    def find(self, object_key: ObjectKey) -> Binding | None:
         """The content that is kept of an object, and the version it is."""
         name = self._name(b"object", object_key)
-        for content_id, binding in self._query("SELECT content_id, binding FROM contents WHERE name = ?", (name,)):
-            try:
-                fields = json.loads(open_record(self._keys.records, b"binding" + content_id, binding))
-            except BrokenSealError:
+        for content_id, sealed in self._query(f"{_BINDINGS} AND name = ?", (name,)):
+            binding = self._open_binding(content_id, sealed)
+            if binding is None:
                 LOGGER.warning("a binding in the cache index does not open; its content is forgotten")
                 self.unbind(content_id)
-                continue
-            version = ObjectVersion(ObjectKey(fields[0]), ETag(fields[1]), fields[2], fields[3], fields[4])
-            if version.object_key == object_key:
-                return ContentId(content_id), version
+            elif binding.version.object_key == object_key:
+                return binding
         return None
 
-    def bound_contents(self) -> set[ContentId]:
-        """The contents that are bound to something."""
-        return {ContentId(content_id) for (content_id,) in self._query("SELECT content_id FROM contents", ())}
+    def bindings(self) -> list[Binding]:
+        """All bindings that open."""
+        found = [self._open_binding(content_id, sealed) for content_id, sealed in self._query(_BINDINGS, ())]
+        return [binding for binding in found if binding is not None]
 
     def store_record(self, name: str, value: bytes) -> None:
         """Keep a value, sealed, under a name."""
@@ -115,7 +142,7 @@ class Index:
     def load_record(self, name: str) -> bytes | None:
         """The value under a name; None: there is none, or it was damaged."""
         hashed = self._name(b"record", name)
-        for (sealed,) in self._query("SELECT value FROM records WHERE name = ?", (hashed,)):
+        for (sealed,) in self._query("SELECT value FROM records WHERE name = ? AND typeof(value) = 'blob'", (hashed,)):
             try:
                 return open_record(self._keys.records, b"record" + hashed, sealed)
             except BrokenSealError:
@@ -136,7 +163,7 @@ class Index:
     def load_attributes(self, object_key: ObjectKey) -> bytes | None:
         """What was stored of an object; None: nothing, or it was damaged."""
         name = self._name(b"attributes", object_key)
-        for (sealed,) in self._query("SELECT value FROM attributes WHERE name = ?", (name,)):
+        for (sealed,) in self._query("SELECT value FROM attributes WHERE name = ? AND typeof(value) = 'blob'", (name,)):
             try:
                 return open_record(self._keys.records, b"attributes" + name, sealed)
             except BrokenSealError:
@@ -154,13 +181,22 @@ class Index:
         try:
             self._connection.execute(_DROP_OLD_ATTRIBUTES, (self._max_attributes,))
             self._connection.commit()
-        except sqlite3.Error as error:
+        except _DAMAGE as error:
             self._start_over(error)
 
     def close(self) -> None:
         """Commit and close."""
         self.commit()
         self._connection.close()
+
+    def _open_binding(self, content_id: bytes, sealed: bytes) -> Binding | None:
+        try:
+            text = open_record(self._keys.records, b"binding" + content_id, sealed)
+        except BrokenSealError:
+            return None
+        object_key, etag, size, modified_s, is_estimated, generations = json.loads(text)
+        version = ObjectVersion(ObjectKey(object_key), ETag(etag), size, modified_s, is_estimated)
+        return Binding(ContentId(content_id), version, {int(number): count for number, count in generations.items()})
 
     def _name(self, kind: bytes, name: str) -> bytes:
         encoded = kind + b"\0" + name.encode("utf-8", "surrogateescape")
@@ -169,20 +205,20 @@ class Index:
     def _connect(self) -> sqlite3.Connection:
         try:
             return self._open()
-        except sqlite3.Error as error:
+        except (*_DAMAGE, OSError) as error:
             return self._set_aside(error)
 
     def _open(self) -> sqlite3.Connection:
+        self._path.touch(mode=0o600)  # SQLite gives its other files the same mode
         connection = sqlite3.connect(self._path)
         try:
             connection.executescript(_SCHEMA)
-        except sqlite3.Error:
+        except _DAMAGE:
             connection.close()
             raise
-        self._path.chmod(0o600)
         return connection
 
-    def _set_aside(self, error: sqlite3.Error) -> sqlite3.Connection:
+    def _set_aside(self, error: Exception) -> sqlite3.Connection:
         """Move a damaged file away and begin a new one; on a disk that takes none, the index lives in memory."""
         LOGGER.error("the cache index is damaged (%s); a new one is begun, nothing but cached blocks is lost", error)
         try:
@@ -190,26 +226,26 @@ class Index:
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
             self._path.replace(self._path.with_suffix(".damaged"))
             return self._open()
-        except (sqlite3.Error, OSError):
+        except (*_DAMAGE, OSError):
             connection = sqlite3.connect(":memory:")
             connection.executescript(_SCHEMA)
             return connection
 
-    def _start_over(self, error: sqlite3.Error) -> None:
+    def _start_over(self, error: Exception) -> None:
         self._connection.close()
         self._connection = self._set_aside(error)
 
     def _query(self, statement: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(statement, parameters).fetchall()
-        except sqlite3.Error as error:
+        except _DAMAGE as error:
             self._start_over(error)
             return []
 
     def _change(self, statement: str, parameters: tuple[object, ...]) -> None:
         try:
             self._connection.execute(statement, parameters)
-        except sqlite3.Error as error:
+        except _DAMAGE as error:
             self._start_over(error)
             return
         self._changes += 1

@@ -6,17 +6,18 @@ What lives here: SQLite, fsync. What does not: what a record holds (``records``)
 A change is in the file when the method returns, so it survives the end of the daemon; a power cut it survives after ``sync``.
 SQLite itself syncs nothing but checkpoints: who is to be told that something is kept waits for one fdatasync of the write-ahead
 log, and that is good for everything before it. Unlike the index, the journal may not forget: what does not open stays where it
-is and is counted.
+is and is counted; a file that is damaged as such is set aside, and what can be read of it goes into a new one.
 """
 
+import errno
 import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, NewType
+from typing import Final, NewType, TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -31,7 +32,8 @@ from ssecfs.cache.records import (
     parse_move,
     parse_removal,
 )
-from ssecfs.cache.seal import open_record, seal_record
+from ssecfs.cache.salvage import PAGE_BYTES, is_log_begun, is_sound, read_rows
+from ssecfs.cache.seal import ContentId, open_record, seal_record
 from ssecfs.errors import BrokenSealError, CacheFullError, LocalError, SpoolError
 from ssecfs.s3.types import ObjectVersion
 
@@ -39,29 +41,44 @@ LOGGER: Final = logging.getLogger(__name__)
 
 RecordId = NewType("RecordId", int)
 
-_SCHEMA: Final = """
+_Record = TypeVar("_Record")
+
+_SETTINGS: Final = f"""
+PRAGMA page_size = {PAGE_BYTES};
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
-CREATE TABLE IF NOT EXISTS records (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS moves (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS removals (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL);
 """
 
-_FULL: Final = "disk is full"
+_TABLES: Final = {
+    "moves": "CREATE TABLE moves (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
+    "records": "CREATE TABLE records (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
+    "removals": "CREATE TABLE removals (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
+}
+
+_NOT_DAMAGE: Final = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_NOMEM,
+}
+"""Failures that say nothing of what is in the file."""
 
 
 class Journal:
     """The journal of one cache directory.
 
     Owns: the SQLite file and the descriptor of its log.
-
-    Attributes:
-        damaged: records that do not open.
     """
 
-    def __init__(self, path: Path, cipher: AESGCM) -> None:
-        """Open the file, or begin one; one that SQLite does not understand is set aside, not removed.
+    def __init__(self, path: Path, cipher: AESGCM, namespace_id: bytes) -> None:
+        """Open the file, or begin one; a damaged one is set aside, not removed.
+
+        Args:
+            path: of the file.
+            cipher: seals records.
+            namespace_id: 16 bytes, bound into each.
 
         Raises:
             CacheFullError: no room on the disk.
@@ -69,63 +86,50 @@ class Journal:
         """
         self._path = path
         self._cipher = cipher
+        self._namespace_id = namespace_id
         self._lock = threading.Lock()
         self._changes = 0
         self._synced = 0
-        self.damaged = 0
-        try:
-            self._connection = self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise _translate(error) from error
-            self._set_aside(error)
-            self._connection = self._open()
-        ((last,),) = self._connection.execute(
-            "SELECT coalesce(max(record_id), 0) FROM (SELECT record_id FROM records "
-            "UNION ALL SELECT record_id FROM moves UNION ALL SELECT record_id FROM removals)"
-        )
-        self._last = RecordId(last)
+        self._damaged: dict[str, int] = {}
+        self._connection = self._open_or_mend()
+        last = [self._connection.execute(f"SELECT coalesce(max(record_id), 0) FROM {table}").fetchone()[0] for table in _TABLES]
+        self._last = RecordId(max(last))
         self._log = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         sync_folder(path.parent)
 
     def load(self) -> dict[RecordId, FileRecord]:
-        """All records that open, oldest first."""
-        records = {}
-        self.damaged = 0
-        for record_id, value in self._connection.execute("SELECT record_id, value FROM records ORDER BY record_id"):
-            try:
-                records[RecordId(record_id)] = parse_file(open_record(self._cipher, _label(record_id), value))
-            except (BrokenSealError, ValueError, KeyError, TypeError):
-                self.damaged += 1
-        if self.damaged:
-            LOGGER.error("%d records of the journal do not open; they are left as they are", self.damaged)
-        return records
+        """All records of files that open, oldest first; those that do not are counted."""
+        return self._load("records", b"journal", parse_file)
+
+    def load_moves(self) -> dict[RecordId, MoveRecord]:
+        """The renames that were under way when an earlier mount ended; as load."""
+        return self._load("moves", b"move", parse_move)
 
     def load_removals(self) -> dict[RecordId, ObjectVersion]:
-        """What was to be deleted when an earlier mount ended; one that does not open counts as damaged."""
-        removals = {}
-        for record_id, value in self._connection.execute("SELECT record_id, value FROM removals ORDER BY record_id"):
-            try:
-                text = open_record(self._cipher, _removal_label(record_id), value)
-                removals[RecordId(record_id)] = parse_removal(text)
-            except (BrokenSealError, ValueError, KeyError, TypeError):
-                self.damaged += 1
-        return removals
+        """What was to be deleted when an earlier mount ended; as load."""
+        return self._load("removals", b"removal", parse_removal)
+
+    @property
+    def damaged(self) -> int:
+        """Count the records that did not open when they were loaded."""
+        return sum(self._damaged.values())
+
+    @property
+    def unreadable(self) -> int:
+        """Count what was recorded and cannot be read any more: records, and files that were set aside."""
+        aside = self._path.parent.glob(f"{self._path.stem}.damaged-*")
+        return self.damaged + sum(1 for path in aside if path.suffix.lstrip(".").removeprefix("damaged-").isdecimal())
 
     @property
     def is_doubtful(self) -> bool:
-        """Tell whether something was recorded that cannot be read any more: then no container may be taken for rubbish."""
-        return self.damaged > 0 or any(self._path.parent.glob(f"{self._path.stem}.damaged-*"))
+        """Tell whether something was recorded that cannot be read any more."""
+        return self.unreadable > 0
 
-    def load_moves(self) -> dict[RecordId, MoveRecord]:
-        """The renames that were under way when an earlier mount ended; one that does not open counts as damaged."""
-        moves = {}
-        for record_id, value in self._connection.execute("SELECT record_id, value FROM moves ORDER BY record_id"):
-            try:
-                moves[RecordId(record_id)] = parse_move(open_record(self._cipher, _move_label(record_id), value))
-            except (BrokenSealError, ValueError, KeyError, TypeError):
-                self.damaged += 1
-        return moves
+    def claims(self, records: Iterable[FileRecord]) -> Callable[[ContentId], bool]:
+        """Tells of a content whether it may be that of an unsaved file, so that its containers are no rubbish."""
+        spooled = {record.content.spooled.content_id for record in records if record.content.spooled is not None}
+        is_doubtful = self.is_doubtful
+        return lambda content_id: is_doubtful or content_id in spooled
 
     def new_id(self) -> RecordId:
         """An id that no record has."""
@@ -139,7 +143,7 @@ class Journal:
             CacheFullError: no room on the disk; everything is as before.
             SpoolError: the disk fails.
         """
-        value = seal_record(self._cipher, _label(record_id), format_file(record))
+        value = seal_record(self._cipher, self._label(b"journal", record_id), format_file(record))
         with self._change() as connection:
             connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?)", (record_id, value))
             connection.executemany("DELETE FROM records WHERE record_id = ?", [(other,) for other in removed])
@@ -154,7 +158,7 @@ class Journal:
 
     def store_move(self, record_id: RecordId, move: MoveRecord) -> None:
         """Keep a rename; errors as store."""
-        value = seal_record(self._cipher, _move_label(record_id), format_move(move))
+        value = seal_record(self._cipher, self._label(b"move", record_id), format_move(move))
         with self._change() as connection:
             connection.execute("INSERT OR REPLACE INTO moves VALUES (?, ?)", (record_id, value))
 
@@ -165,7 +169,7 @@ class Journal:
 
     def store_removal(self, record_id: RecordId, version: ObjectVersion) -> None:
         """Keep a removal; errors as store."""
-        value = seal_record(self._cipher, _removal_label(record_id), format_removal(version))
+        value = seal_record(self._cipher, self._label(b"removal", record_id), format_removal(version))
         with self._change() as connection:
             connection.execute("INSERT OR REPLACE INTO removals VALUES (?, ?)", (record_id, value))
 
@@ -200,26 +204,68 @@ class Journal:
         os.close(self._log)
         self._connection.close()
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None)
+    def _load(self, table: str, kind: bytes, parse: Callable[[bytes], _Record]) -> dict[RecordId, _Record]:
+        found = {}
+        self._damaged[table] = 0
+        for record_id, value in self._connection.execute(f"SELECT record_id, value FROM {table} ORDER BY record_id"):
+            try:
+                found[RecordId(record_id)] = parse(open_record(self._cipher, self._label(kind, record_id), value))
+            except (BrokenSealError, ValueError, KeyError, TypeError):
+                self._damaged[table] += 1
+        if self._damaged[table]:
+            LOGGER.error("%d %s in the journal do not open; they are left as they are", self._damaged[table], table)
+        return found
+
+    def _label(self, kind: bytes, record_id: int) -> bytes:
+        return kind + self._namespace_id + record_id.to_bytes(8, "little", signed=True)
+
+    def _open_or_mend(self) -> sqlite3.Connection:
         try:
-            connection.executescript(_SCHEMA)
-            connection.execute("BEGIN IMMEDIATE")
+            return self._open()
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from a message of SQLite's that quotes the file
+            if _code(error) in _NOT_DAMAGE:
+                raise _translate(error) from error
+            damage = error
+        except OSError as error:
+            raise _translate(error) from error
+        try:
+            rows = read_rows(self._path, _TABLES)
+            self._set_aside(damage, len(rows))
+            connection = self._open()
+            connection.execute("BEGIN")
+            for table, record_id, value in rows:
+                connection.execute(f"INSERT INTO {table} VALUES (?, ?)", (record_id, value))
             connection.execute("COMMIT")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        self._path.chmod(0o600)
+        except (sqlite3.Error, OSError) as error:
+            raise _translate(error) from error
         return connection
 
-    def _set_aside(self, error: sqlite3.Error) -> None:
+    def _open(self) -> sqlite3.Connection:
+        if not is_sound(self._path):
+            message = "its log, or its size"
+            raise sqlite3.DatabaseError(message)
+        self._path.touch(mode=0o600)  # SQLite gives its other files the same mode
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        connection.text_factory = bytes  # there is no text, but for a damaged byte
+        try:
+            connection.executescript(_SETTINGS)
+            connection.execute("BEGIN IMMEDIATE")
+            _check(connection)
+            connection.execute("COMMIT")
+        except (sqlite3.Error, UnicodeDecodeError):
+            connection.close()
+            raise
+        return connection
+
+    def _set_aside(self, damage: Exception, saved: int) -> None:
         number = 1
         while (aside := self._path.with_suffix(f".damaged-{number}")).exists():
             number += 1
-        LOGGER.error("the journal is damaged (%s); it is kept as %s, and a new one is begun", error, aside.name)
+        LOGGER.error("the journal is damaged (%s): it is kept as %s, %d records could be read", damage, aside.name, saved)
         for suffix in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 Path(f"{self._path}{suffix}").replace(f"{aside}{suffix}")
+        aside.touch(mode=0o600)
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
@@ -236,19 +282,44 @@ class Journal:
         self._changes += 1
 
 
-def _translate(error: sqlite3.Error) -> CacheFullError | SpoolError:
-    if _FULL in str(error):
+def may_hold_records(path: Path) -> bool:
+    """Tell whether there may be something in a journal, without its key; the file is not touched."""
+    if is_log_begun(path):
+        return True
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            found = connection.execute(
+                f"SELECT EXISTS ({' UNION ALL '.join(f'SELECT 1 FROM {table}' for table in _TABLES)})"
+            ).fetchall()
+    except (sqlite3.Error, UnicodeDecodeError):
+        return True
+    return found != [(0,)]
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Make the tables of a new file, and look whether an old one is whole; SQLite passes over much that is not.
+
+    Raises:
+        sqlite3.DatabaseError: it is not.
+    """
+    ((verdict,),) = connection.execute("PRAGMA integrity_check(1)")
+    tables = dict(connection.execute("SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema"))
+    if not tables:
+        for statement in _TABLES.values():
+            connection.execute(statement)
+    if verdict != b"ok" or tables not in ({}, {name.encode(): statement.encode() for name, statement in _TABLES.items()}):
+        raise sqlite3.DatabaseError(verdict)
+    connection.execute("PRAGMA user_version = 1")  # can it be written?
+
+
+def _code(error: Exception) -> int:
+    """What kind of failure an error of SQLite is; 0: we raised it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _translate(error: Exception) -> CacheFullError | SpoolError:
+    if _code(error) == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
         return CacheFullError("the disk of the cache directory is full; free some space")
     return SpoolError(f"the journal in the cache directory cannot be used: {error}")
-
-
-def _label(record_id: int) -> bytes:
-    return b"journal" + record_id.to_bytes(8, "little")
-
-
-def _removal_label(record_id: int) -> bytes:
-    return b"removal" + record_id.to_bytes(8, "little")
-
-
-def _move_label(record_id: int) -> bytes:
-    return b"move" + record_id.to_bytes(8, "little")

@@ -33,11 +33,13 @@ class SpooledContent:
         content_id: of the containers.
         masks: segment number to bit mask of its sealed blocks.
         inline: block number to its bytes, for what is in no container.
+        generations: of the blocks, where they are not 0.
     """
 
     content_id: ContentId
     masks: Mapping[int, int]
     inline: Mapping[int, bytes]
+    generations: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ def _spooled_fields(spooled: SpooledContent) -> dict[str, object]:
         "content_id": spooled.content_id.hex(),
         "masks": {number: f"{mask:x}" for number, mask in spooled.masks.items()},
         "inline": {number: base64.b64encode(block).decode("ascii") for number, block in spooled.inline.items()},
+        "generations": dict(spooled.generations),
     }
 
 
@@ -218,6 +221,7 @@ def _parse_spooled(fields: Mapping[str, Any]) -> SpooledContent:
         ContentId(bytes.fromhex(fields["content_id"])),
         {int(number): int(mask, 16) for number, mask in fields["masks"].items()},
         {int(number): base64.b64decode(block) for number, block in fields["inline"].items()},
+        {int(number): generation for number, generation in fields["generations"].items()},
     )
 
 

@@ -11,10 +11,11 @@ A record, as stored::
     20      n      ciphertext
     20+n    16     tag
 
-Associated data of a block: magic, length, namespace id (16 bytes), content id (16 bytes), block number (8 bytes). A content id
-is random and names the bytes of one version of one object; which object and version that is, a sealed *binding* record says. So
-a copy of ours that changes the version but not the bytes needs one new binding, not gigabytes sealed again, and still no
-block can be taken for another: not from another file, place, version or cache.
+Associated data of a block: magic, length, namespace id (16 bytes), content id (16 bytes), block number and generation (4 bytes
+each). A content id is random and names the bytes of one version of one object; which object and version that is, a sealed
+*binding* record says. So a copy of ours that changes the version but not the bytes needs one new binding, not gigabytes sealed
+again. When some blocks of a content get other bytes, their *generation* rises, and sealed records say which one counts. So no
+block can be taken for another: not from another file, place, version or cache, and not an older one of its own.
 """
 
 import os
@@ -38,7 +39,7 @@ HEADER: Final = struct.Struct("<4sI12s")
 SEAL_BYTES: Final = HEADER.size + TAG_BYTES
 """What sealing adds: 36 bytes."""
 
-_BLOCK_PLACE: Final = struct.Struct("<4sI16s16sQ")
+_BLOCK_PLACE: Final = struct.Struct("<4sI16s16sII")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,13 @@ class BlockPlace:
         namespace_id: 16 bytes: endpoint, bucket and prefix.
         content_id: the bytes it is part of.
         block_no: index in the file.
+        generation: how often the block got other bytes under the same content id.
     """
 
     namespace_id: bytes
     content_id: ContentId
     block_no: int
+    generation: int = 0
 
 
 def new_content_id() -> ContentId:
@@ -64,7 +67,7 @@ def new_content_id() -> ContentId:
 def seal_block(cipher: AESGCM, place: BlockPlace, plaintext: bytes | bytearray | memoryview) -> bytes:
     """Seal one block; the nonce is fresh and random, so a block may be sealed any number of times."""
     nonce = os.urandom(NONCE_BYTES)
-    associated = _BLOCK_PLACE.pack(BLOCK_MAGIC, len(plaintext), place.namespace_id, place.content_id, place.block_no)
+    associated = _associated_data(place, len(plaintext))
     return HEADER.pack(BLOCK_MAGIC, len(plaintext), nonce) + cipher.encrypt(nonce, plaintext, associated)
 
 
@@ -75,8 +78,7 @@ def open_block(cipher: AESGCM, place: BlockPlace, record: bytes) -> bytes:
         BrokenSealError: damaged, cut short, from another place, or sealed under another key.
     """
     length, nonce, sealed = _split(record, BLOCK_MAGIC)
-    associated = _BLOCK_PLACE.pack(BLOCK_MAGIC, length, place.namespace_id, place.content_id, place.block_no)
-    return _decrypt(cipher, nonce, sealed, associated)
+    return _decrypt(cipher, nonce, sealed, _associated_data(place, length))
 
 
 def seal_record(cipher: AESGCM, label: bytes, plaintext: bytes) -> bytes:
@@ -94,6 +96,10 @@ def open_record(cipher: AESGCM, label: bytes, record: bytes) -> bytes:
     """
     _, nonce, sealed = _split(record, RECORD_MAGIC)
     return _decrypt(cipher, nonce, sealed, RECORD_MAGIC + label)
+
+
+def _associated_data(place: BlockPlace, length: int) -> bytes:
+    return _BLOCK_PLACE.pack(BLOCK_MAGIC, length, place.namespace_id, place.content_id, place.block_no, place.generation)
 
 
 def _split(record: bytes, magic: bytes) -> tuple[int, bytes, bytes]:

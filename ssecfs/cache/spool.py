@@ -8,7 +8,7 @@ when the file is synced. Blocks are in the form of clean ones, so after the uplo
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import trio
@@ -61,15 +61,18 @@ class Spool:
 
     def create(self) -> "SpoolContent":
         """Begin the spool content of one file."""
-        return SpoolContent(self, new_content_id(), {})
+        return SpoolContent(self, new_content_id(), {}, {})
 
     def restore(self, spooled: SpooledContent) -> "SpoolContent":
         """The spool content that an earlier mount recorded.
 
+        What it sealed after the record is not known; a content without a recorded block goes on under a new id therefore.
+
         Raises:
             CacheFullError: the disk could not take what is in memory.
         """
-        content = SpoolContent(self, spooled.content_id, dict(spooled.masks))
+        content_id = spooled.content_id if spooled.masks else new_content_id()
+        content = SpoolContent(self, content_id, dict(spooled.masks), dict(spooled.generations))
         for block_no, block in spooled.inline.items():
             content.write(block_no, 0, block)
         return content
@@ -96,13 +99,13 @@ class Spool:
         """Take a block out of memory."""
         self._hot.pop((owner, block_no), None)
 
-    def seal(self, content_id: ContentId, block_no: int, plaintext: bytes | bytearray | memoryview) -> None:
+    def seal(self, content_id: ContentId, block_no: int, generation: int, plaintext: bytes | bytearray | memoryview) -> None:
         """Seal a block onto the disk.
 
         Raises:
             CacheFullError: no room, even after removing clean blocks.
         """
-        place = BlockPlace(self._directory.namespace_id, content_id, block_no)
+        place = BlockPlace(self._directory.namespace_id, content_id, block_no, generation)
         record = seal_block(self._directory.keys.blocks, place, plaintext)
         try:
             self._containers.write_slot(content_id, block_no, record)
@@ -111,13 +114,13 @@ class Spool:
                 raise
             self._containers.write_slot(content_id, block_no, record)
 
-    def open(self, content_id: ContentId, block_no: int) -> bytes:
+    def open(self, content_id: ContentId, block_no: int, generation: int) -> bytes:
         """Open a sealed block.
 
         Raises:
             SpoolError: it is damaged: dirty data is lost.
         """
-        place = BlockPlace(self._directory.namespace_id, content_id, block_no)
+        place = BlockPlace(self._directory.namespace_id, content_id, block_no, generation)
         try:
             record = self._containers.read_slot(content_id, block_no)
             return open_block(self._directory.keys.blocks, place, record)
@@ -152,16 +155,25 @@ class Spool:
 class SpoolContent:
     """Dirty blocks of one file.
 
-    Owns: which blocks are sealed on disk; hot ones are the spool's. Invariant: a block is hot or sealed or both (then the hot
-    one counts) or was never written.
+    Owns: which blocks are sealed on disk, and their generations; hot ones are the spool's. Invariants: a block is hot or sealed
+    or both (then the hot one counts) or was never written; no two records of a block are sealed with the same generation.
     """
 
-    def __init__(self, spool: Spool, content_id: ContentId, sealed: dict[int, int]) -> None:
-        """Begin with what is sealed already: segment number to bit mask of its blocks."""
+    def __init__(self, spool: Spool, content_id: ContentId, sealed: dict[int, int], generations: dict[int, int]) -> None:
+        """Begin with what is sealed already: segment number to bit mask of its blocks, and generations that are not 0."""
         self._spool = spool
         self.content_id: Final = content_id
         self._sealed = sealed
+        self._ever_sealed = dict(sealed)
+        self._generations = generations
         self._hot: set[int] = set()
+
+    @property
+    def changed_blocks(self) -> int:
+        """Count the blocks that were sealed and got other bytes, or were cut off."""
+        sealed = self._sealed
+        cut = sum((mask & ~sealed.get(segment_no, 0)).bit_count() for segment_no, mask in self._ever_sealed.items())
+        return len(self._generations) + cut
 
     def write(self, block_no: int, skip: int, piece: bytes | memoryview) -> None:
         """Write piece at skip into a block; bytes never written are zero.
@@ -171,9 +183,8 @@ class SpoolContent:
             SpoolError: the disk fails.
         """
         if len(piece) == BLOCK_SIZE:
-            self._spool.seal(self.content_id, block_no, piece)
+            self._seal(block_no, piece)
             self._cool(block_no)
-            self._note_sealed(block_no)
             return
         block = self._load(block_no)
         if len(block) < skip:
@@ -190,7 +201,9 @@ class SpoolContent:
         hot = self._spool.hot(self, block_no)
         if hot is not None:
             return hot
-        return self._spool.open(self.content_id, block_no) if self._is_sealed(block_no) else b""
+        if not _has(self._sealed, block_no):
+            return b""
+        return self._spool.open(self.content_id, block_no, self._generations.get(block_no, 0))
 
     def truncate(self, size: int) -> None:
         """Forget everything at or after size."""
@@ -202,7 +215,7 @@ class SpoolContent:
             self._spool.remove(self.content_id, [segment_no])
         place = first % SEGMENT_BLOCKS + (1 if keep else 0)
         self._sealed[first // SEGMENT_BLOCKS] = self._sealed.get(first // SEGMENT_BLOCKS, 0) & ((1 << place) - 1)
-        if keep and (self._is_sealed(first) or first in self._hot):
+        if keep and (_has(self._sealed, first) or first in self._hot):
             block = self._load(first)
             del block[keep:]
             self._heat(first, block)
@@ -220,8 +233,7 @@ class SpoolContent:
         """Seal one block that is in memory, and let it go."""
         block = self._spool.hot(self, block_no)
         assert block is not None, "only hot blocks are pushed out"  # noqa: S101 - an invariant
-        self._spool.seal(self.content_id, block_no, block)
-        self._note_sealed(block_no)
+        self._seal(block_no, block)
         self._cool(block_no)
 
     def record(self) -> SpooledContent:
@@ -233,19 +245,23 @@ class SpoolContent:
         if not any(self._sealed.values()):
             blocks = {block_no: bytes(self._spool.hot(self, block_no) or b"") for block_no in sorted(self._hot)}
             if sum(map(len, blocks.values())) <= INLINE_BYTES:
-                return SpooledContent(self.content_id, {}, blocks)
+                return SpooledContent(self.content_id, {}, blocks, {})
         self.seal_all()
-        return SpooledContent(self.content_id, {segment_no: mask for segment_no, mask in self._sealed.items() if mask}, {})
+        return self._on_disk()
 
-    def hand_over(self) -> dict[int, int]:
-        """Seal what is in memory and give up ownership: segment number to bit mask of its blocks."""
+    def hand_over(self) -> SpooledContent:
+        """Seal what is in memory and give up ownership."""
         try:
             self.seal_all()
         except CacheFullError:
             self.discard()
             raise
-        masks, self._sealed = self._sealed, {}
-        return {segment_no: mask for segment_no, mask in masks.items() if mask}
+        for segment_no, mask in self._ever_sealed.items():
+            for place in range(SEGMENT_BLOCKS):
+                if (mask & ~self._sealed.get(segment_no, 0)) >> place & 1:
+                    self._raise_generation(segment_no * SEGMENT_BLOCKS + place)  # cut off, and may come again
+        handed, self._sealed = self._on_disk(), {}
+        return handed
 
     def discard(self) -> None:
         """Forget everything."""
@@ -267,10 +283,27 @@ class SpoolContent:
         self._hot.discard(block_no)
         self._spool.cool(self, block_no)
 
-    def _is_sealed(self, block_no: int) -> bool:
-        segment_no, place = divmod(block_no, SEGMENT_BLOCKS)
-        return bool(self._sealed.get(segment_no, 0) >> place & 1)
+    def _seal(self, block_no: int, block: bytes | bytearray | memoryview) -> None:
+        """Seal a block; when it was sealed before, in such a way that the older record cannot stand in for it."""
+        if _has(self._ever_sealed, block_no):
+            self._raise_generation(block_no)
+        _add(self._ever_sealed, block_no)
+        self._spool.seal(self.content_id, block_no, self._generations.get(block_no, 0), block)
+        _add(self._sealed, block_no)
 
-    def _note_sealed(self, block_no: int) -> None:
-        segment_no, place = divmod(block_no, SEGMENT_BLOCKS)
-        self._sealed[segment_no] = self._sealed.get(segment_no, 0) | 1 << place
+    def _raise_generation(self, block_no: int) -> None:
+        self._generations[block_no] = self._generations.get(block_no, 0) + 1
+
+    def _on_disk(self) -> SpooledContent:
+        masks = {segment_no: mask for segment_no, mask in self._sealed.items() if mask}
+        return SpooledContent(self.content_id, masks, {}, dict(self._generations))
+
+
+def _has(masks: Mapping[int, int], block_no: int) -> bool:
+    segment_no, place = divmod(block_no, SEGMENT_BLOCKS)
+    return bool(masks.get(segment_no, 0) >> place & 1)
+
+
+def _add(masks: dict[int, int], block_no: int) -> None:
+    segment_no, place = divmod(block_no, SEGMENT_BLOCKS)
+    masks[segment_no] = masks.get(segment_no, 0) | 1 << place

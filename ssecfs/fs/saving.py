@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from ssecfs.content.openfile import OpenFile
-from ssecfs.errors import ObjectChangedError, SsecfsError, StoreError
+from ssecfs.errors import ObjectChangedError, SpoolError, SsecfsError, StoreError
 from ssecfs.fs.conflicts import Conflicts
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.ledger import Ledger
@@ -80,6 +80,11 @@ class Saver:
     def parked(self) -> int:
         """Count the inodes that the server refused to take."""
         return sum(1 for waiting in self._waiting.values() if _is_refusal(waiting.error))
+
+    @property
+    def damaged(self) -> list[bytes]:
+        """The paths of files that cannot be saved because not all of their content can be read from the local disk."""
+        return [waiting.inode.shown_path for waiting in self._waiting.values() if isinstance(waiting.error, SpoolError)]
 
     async def save(self, inode: Inode) -> None:
         """Bring everything unsaved about an inode to the server; returns when it is there.

@@ -52,10 +52,8 @@ async def cache_rig(
     with open_cache_directory(folder, NAMESPACE, keyring) as directory:
         containers = Containers(directory.blocks)
         index = Index(directory.index, directory.keys)
-        journal = Journal(directory.journal, directory.keys.records)
-        records = journal.load()
-        spooled = {record.content.spooled.content_id for record in records.values() if record.content.spooled is not None}
-        segments = Segments(containers, index, CacheOptions(size_bytes, 0, MIB), spooled.__contains__)
+        journal = Journal(directory.journal, directory.keys.records, directory.namespace_id)
+        segments = Segments(containers, index, CacheOptions(size_bytes, 0, MIB), journal.claims(journal.load().values()))
         try:
             async with trio.open_nursery() as nursery:
                 cache = BlockCache(

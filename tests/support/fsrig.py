@@ -14,6 +14,7 @@ from support.cacherig import cache_rig
 from support.memory_store import MemoryStore
 
 from ssecfs.app.building import Ground, Habits, build
+from ssecfs.cache.journal import Journal
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.errors import SsecfsError
 from ssecfs.fs.attributes import AttrChange
@@ -79,6 +80,7 @@ class FsRig:
     ledger: Ledger
     recovery: Recovery
     deferring: DeferringStore
+    journal: Journal
     _held: list[Inode] = field(default_factory=list)
 
     async def walk(self, path: str) -> Inode:
@@ -227,7 +229,7 @@ async def fs_mount(
         )
         built = build(ground, Habits(Trust(ttl_s, 0), write_back))
         await built.recovery.begin(kept.journal.load())
-        rig = FsRig(built.filesystem, built.saver, built.progress, store, built.ledger, built.recovery, deferring)
+        rig = FsRig(built.filesystem, built.saver, built.progress, store, built.ledger, built.recovery, deferring, kept.journal)
         yield rig
         if end is End.UNMOUNTED:
             await rig.flush()

@@ -145,7 +145,7 @@ async def test_equal_object_that_is_newer_than_the_rename_is_left_alone(tmp_path
 def journalled_moves(cache_folder: Path) -> list[MoveRecord]:
     """The renames under way that the journal of a cache directory has."""
     with open_cache_directory(cache_folder, NAMESPACE, KEYRING) as directory:
-        journal = Journal(directory.journal, directory.keys.records)
+        journal = Journal(directory.journal, directory.keys.records, directory.namespace_id)
         try:
             return list(journal.load_moves().values())
         finally:

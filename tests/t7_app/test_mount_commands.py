@@ -91,7 +91,7 @@ def test_verify_finds_a_damaged_block_and_only_that(place: Mounting) -> None:
     container.write_bytes(damaged)
     bad = ssecfs("cache", "verify", place.cache, "--keyfile", place.keyfile)
     assert bad.returncode == 1
-    assert f"block 0 of {container.name} does not open\n" in bad.stdout
+    assert f"block 0 of {container.name} does not open; it is fetched again\n" in bad.stdout
     assert " 8 blocks, 896.0 KiB; 1 damaged\n" in bad.stdout
     place.mount()
     assert (place.path / "one").read_bytes() == (place.path / "two").read_bytes() == BODY
