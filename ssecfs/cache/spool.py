@@ -256,10 +256,6 @@ class SpoolContent:
         except CacheFullError:
             self.discard()
             raise
-        for segment_no, mask in self._ever_sealed.items():
-            for place in range(SEGMENT_BLOCKS):
-                if (mask & ~self._sealed.get(segment_no, 0)) >> place & 1:
-                    self._raise_generation(segment_no * SEGMENT_BLOCKS + place)  # cut off, and may come again
         handed, self._sealed = self._on_disk(), {}
         return handed
 
@@ -295,6 +291,12 @@ class SpoolContent:
         self._generations[block_no] = self._generations.get(block_no, 0) + 1
 
     def _on_disk(self) -> SpooledContent:
+        """What is sealed; blocks that were cut off may come again, under this content id."""
+        for segment_no, mask in self._ever_sealed.items():
+            cut = mask & ~self._sealed.get(segment_no, 0)
+            for place in (place for place in range(SEGMENT_BLOCKS) if cut >> place & 1):
+                self._raise_generation(segment_no * SEGMENT_BLOCKS + place)
+            self._ever_sealed[segment_no] = mask & ~cut
         masks = {segment_no: mask for segment_no, mask in self._sealed.items() if mask}
         return SpooledContent(self.content_id, masks, {}, dict(self._generations))
 
