@@ -178,8 +178,10 @@ class Saver:
             if error is not None:
                 errors.append(error)
             waiting = self._waiting.get(inode.ino)
-            if waiting is not None and not self._is_unsaved(inode):
-                waiting.hurry.set()
+            if waiting is not None:
+                waiting.note(error)
+                if not self._is_unsaved(inode):
+                    waiting.hurry.set()
 
         async with open_tasks() as nursery:
             for inode in {*more, *(waiting.inode for waiting in self._waiting.values())}:
@@ -225,7 +227,7 @@ class Saver:
                 pause_s = next(pauses, RETRY_S[-1])
                 async with self._behind:
                     error = await self._try_to_save(inode)
-                waiting.error = None if isinstance(error, ObjectChangedError) else error  # a conflict is settled
+                waiting.note(error)
                 if waiting.error is not None:
                     pause_s = PARKED_S if _is_refusal(waiting.error) else pause_s
                     LOGGER.warning("inode %d is not saved yet, trying again in %g s: %s", inode.ino, pause_s, waiting.error)
@@ -268,6 +270,10 @@ class _Waiting:
     pause_s: float
     error: SsecfsError | None = None
     hurry: trio.Event = field(default_factory=trio.Event)
+
+    def note(self, error: SsecfsError | None) -> None:
+        """An attempt to save it ended so; a conflict is settled."""
+        self.error = None if isinstance(error, ObjectChangedError) else error
 
 
 def _is_refusal(error: SsecfsError | None) -> bool:

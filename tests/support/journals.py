@@ -14,7 +14,7 @@ from ssecfs.cache.seal import ContentId
 CIPHER = AESGCM(bytes(32))
 NAMESPACE_ID = bytes(16)
 CONTENT_ID = ContentId(b"c" * 16)
-MOVE = MoveRecord(Step.COPYING, "old/", "new/", had_target=False)
+MOVE = MoveRecord(Step.COPYING, "old/", "new/", b"old", b"new", had_target=False)
 
 Files = Mapping[str, bytes]
 """The content of a folder, by name."""
@@ -25,7 +25,14 @@ def file_record(path: bytes, content: bytes = b"content") -> FileRecord:
     spooled = SpooledContent(CONTENT_ID, {}, {0: content}, {})
     size = len(content)
     return FileRecord(
-        path, Phase.CLOSED, {"mode": "33188"}, None, frozenset(), 0, ContentRecord(size, None, 0, ((0, size),), spooled)
+        path,
+        Phase.CLOSED,
+        {"mode": "33188"},
+        None,
+        frozenset(),
+        frozenset(),
+        0,
+        ContentRecord(size, None, 0, ((0, size),), spooled),
     )
 
 

@@ -54,7 +54,8 @@ def test_golden_records_open_and_say_what_they_said(golden: Golden) -> None:
         phase=Phase.CLOSED,
         metadata={"mode": "33188", "mtime": "1700000000.123456789"},
         version=VERSION,
-        seals=frozenset({"ab12"}),
+        seals=frozenset({"ab12", "cd34"}),
+        sent=frozenset({"cd34"}),
         noted_s=1_700_000_100,
         content=ContentRecord(
             size=262_200,
@@ -71,6 +72,8 @@ def test_golden_records_open_and_say_what_they_said(golden: Golden) -> None:
         Step.DELETING,
         "prefix/old/",
         "prefix/new/",
+        b"old",
+        b"new",
         had_target=True,
         copied_s=1_700_000_000,
         old_markers=(ObjectKey("prefix/old_$folder$"),),
@@ -99,7 +102,8 @@ def test_manual_page_is_enough_to_read_a_file_with_containers(golden: Golden) ->
         "phase": "closed",
         "metadata": {"mode": "33188", "mtime": "1700000000.123456789"},
         "version": version,
-        "seals": ["ab12"],
+        "seals": ["ab12", "cd34"],
+        "sent": ["cd34"],
         "noted_s": 1_700_000_100,
         "size": 262_200,
         "base": version,
@@ -121,10 +125,17 @@ def test_manual_page_is_enough_to_read_a_rename(golden: Golden) -> None:
         "step": "deleting",
         "source": "prefix/old/",
         "target": "prefix/new/",
+        "source_path": "old",
+        "target_path": "new",
         "had_target": True,
         "copied_s": 1_700_000_000,
         "old_markers": ["prefix/old_$folder$"],
     }
+
+
+def test_manual_page_is_enough_to_read_a_removal(golden: Golden) -> None:
+    found = unseal(golden, "removal", journal_label(golden, b"removal", "removal"))
+    assert found == ["prefix/dir/über", '"etag"', 300_000, 1_700_000_000, False]
 
 
 def test_manual_page_is_enough_to_read_a_binding_and_the_generation_that_it_names(golden: Golden) -> None:

@@ -58,6 +58,7 @@ FILES = st.builds(
     metadata=st.dictionaries(TEXTS, TEXTS),
     version=st.none() | VERSIONS,
     seals=st.frozensets(TEXTS),
+    sent=st.frozensets(TEXTS),
     noted_s=NUMBERS,
     content=CONTENTS,
 )
@@ -66,6 +67,8 @@ MOVES = st.builds(
     step=st.sampled_from(Step),
     source=TEXTS,
     target=TEXTS,
+    source_path=st.binary(),
+    target_path=st.binary(),
     had_target=st.booleans(),
     copied_s=NUMBERS,
     old_markers=st.lists(TEXTS.map(ObjectKey)).map(tuple),
@@ -136,7 +139,7 @@ def test_rename_that_ended_leaves_no_record(path: Path) -> None:
 def test_files_are_ours_alone_and_show_no_name(path: Path) -> None:
     with opened(path) as journal:
         journal.store(journal.new_id(), FILE)
-        journal.store_move(journal.new_id(), MoveRecord(Step.COPYING, "unmistakable-name/", "new/", had_target=False))
+        journal.store_move(journal.new_id(), replace(MOVE, source="unmistakable-name/"))
         for file in (path, Path(f"{path}-wal")):
             assert file.stat().st_mode & 0o777 == 0o600
             assert b"unmistakable-name" not in file.read_bytes()
