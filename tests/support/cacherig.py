@@ -47,9 +47,10 @@ async def cache_rig(
     size_bytes: int = GIB,
     plain_bytes: int = 128 * KIB,
     hot_bytes: int = MIB,
+    namespace: bytes = NAMESPACE,
 ) -> AsyncIterator[Rig]:
     """Open a cache directory, as a mount does, for the time of the block."""
-    with open_cache_directory(folder, NAMESPACE, keyring) as directory:
+    with open_cache_directory(folder, namespace, keyring) as directory:
         containers = Containers(directory.blocks)
         index = Index(directory.index, directory.keys)
         journal = Journal(directory.journal, directory.keys.records, directory.namespace_id)
