@@ -185,3 +185,33 @@ def test_full_local_disk_refuses_writes_and_lets_reads_through(
         os.close(full)
         (mounted.path / "small").write_bytes(b"fits again")
         assert status(mounted)["dirty_bytes"] == 0
+
+
+def test_damaged_unsaved_file_is_named_by_verify_and_status_until_it_is_removed(
+    mounted: Mounting, misbehave: Callable[..., None]
+) -> None:
+    mounted.remount("--writeback")
+    misbehave("status=403,operation=PutObject")
+    (mounted.path / "unsaved").write_bytes(bytes(range(256)) * 4096)
+    mounted.kill_daemon()
+    subprocess.run(["umount", "-l", mounted.path], check=True)
+    misbehave()
+    (container,) = mounted.cache.rglob("blocks/*")
+    damaged = bytearray(container.read_bytes())
+    damaged[1000] ^= 1
+    container.write_bytes(damaged)
+    checked = ssecfs("cache", "verify", mounted.cache, "--keyfile", mounted.keyfile)
+    assert checked.returncode == 1
+    assert f"UNSAVED DATA IS LOST: block 0 of {container.name} does not open, which is of unsaved\n" in checked.stdout
+    assert "1 unsaved files, 1 damaged\n" in checked.stdout
+    mounted.mount("--writeback")
+    assert ssecfs("flush", mounted.path).returncode == 1
+    shown = ssecfs("status", mounted.path)
+    assert (shown.returncode, "damaged     unsaved: not all of it can be read from this disk" in shown.stdout) == (1, True)
+    assert refused((mounted.path / "unsaved").read_bytes) == "EIO"
+    (mounted.path / "other").write_bytes(b"goes on")
+    (mounted.path / "unsaved").unlink()
+    flush(mounted)
+    assert "damaged     " not in ssecfs("status", mounted.path).stdout
+    mounted.remount()
+    assert [path.name for path in mounted.path.iterdir()] == ["other"]
