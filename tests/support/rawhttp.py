@@ -5,6 +5,7 @@ The signature comes from the server's own calculation: these requests are about 
 
 import re
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -58,7 +59,10 @@ def unsigned_head(method: str, target: str, **headers: str) -> bytes:
 
 def connected(server: S3Server) -> socket.socket:
     place = urlsplit(server.url)
-    return socket.create_connection((place.hostname, place.port), timeout=20)
+    connection = socket.create_connection((place.hostname, place.port), timeout=20)
+    if server.ca_bundle is None:
+        return connection
+    return ssl.create_default_context(cafile=server.ca_bundle).wrap_socket(connection, server_hostname=place.hostname)
 
 
 def exchange(server: S3Server, *sent: bytes, is_ended: bool = False) -> bytes:
