@@ -15,7 +15,8 @@
     │  ├─ AttributeTooBigError           ENOSPC
     │  ├─ BadHandleError                 EBADF
     │  ├─ StaleError                     ESTALE     look it up or open it again
-    │  └─ FileTooBigError                EFBIG
+    │  ├─ FileTooBigError                EFBIG
+    │  └─ CallInterruptedError           EINTR
     ├─ StoreError                                   warning   the endpoint answered, or could not be reached
     │  ├─ ObjectMissingError             ENOENT
     │  ├─ ObjectChangedError             ESTALE     a failed If-Match, or it vanished under an open file
@@ -153,6 +154,12 @@ class FileTooBigError(RequestError):
     """Over the largest object an S3 endpoint takes."""
 
     errno = _errno.EFBIG
+
+
+class CallInterruptedError(RequestError):
+    """A signal ended the program while it waited."""
+
+    errno = _errno.EINTR
 
 
 class StoreError(SsecfsError):

@@ -30,6 +30,19 @@ async def run_in(limiter: trio.CapacityLimiter, function: Callable[P, R], *args:
     return await trio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=limiter)  # noqa: TID251 - the one place
 
 
+async def run_idle(limiter: trio.CapacityLimiter, function: Callable[[], R]) -> R:
+    """As run_in, for what changes nothing that matters: when cancelled, the thread is left to end by itself, in its place.
+
+    Args:
+        limiter: which pool it counts against, until it ends.
+        function: blocking; touches nothing.
+
+    Raises:
+        Whatever the function raises.
+    """
+    return await trio.to_thread.run_sync(function, limiter=limiter, abandon_on_cancel=True)  # noqa: TID251 - as above
+
+
 async def stream_from(
     limiter: trio.CapacityLimiter, produce: Callable[[Callable[[bytes], None]], R], sink: Callable[[bytes], None]
 ) -> R:

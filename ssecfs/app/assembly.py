@@ -42,6 +42,7 @@ from ssecfs.fs.files import Reads
 from ssecfs.fs.nodes import Trust
 from ssecfs.fs.removed import Removed
 from ssecfs.fs.storing import Tables
+from ssecfs.fuse.interrupts import Interrupts
 from ssecfs.fuse.operations import Operations
 from ssecfs.fuse.session import forget_attributes, mounted
 from ssecfs.fuse.xattrs import XattrOperations
@@ -95,7 +96,7 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
         async with trio.open_nursery() as nursery:
             mount = await _assemble(options, keyring, connection, Disk(directory, containers, index, journal), nursery)
             await nursery.start(serve_control, socket_path, handlers(mount), end, name="control")
-            await _serve(options, mount, on_ready)
+            await _serve(options, mount, nursery, on_ready)
             nursery.cancel_scope.cancel()
 
 
@@ -180,9 +181,11 @@ def _make_cache(
     return cache, spool
 
 
-async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], None]) -> None:
+async def _serve(options: MountOptions, mount: Mount, mount_nursery: trio.Nursery, on_ready: Callable[[], None]) -> None:
     """Mount, answer the kernel until it is over, upload the rest."""
-    operations = XattrOperations(mount.built.filesystem) if options.has_xattrs else Operations(mount.built.filesystem)
+    make_operations = XattrOperations if options.has_xattrs else Operations
+    interrupts = Interrupts(mount_nursery)
+    operations = make_operations(mount.built.filesystem, interrupts)
     with mounted(operations, options.mountpoint, _fuse_options(options)):
         on_ready()
         async with trio.open_nursery() as nursery:
@@ -190,6 +193,7 @@ async def _serve(options: MountOptions, mount: Mount, on_ready: Callable[[], Non
             nursery.start_soon(_end_on_request, mount.end, name="end")
             await pyfuse3.main()
             nursery.cancel_scope.cancel()
+        await interrupts.wait_done()
         try:
             await flush_all(mount)
         except SsecfsError as error:

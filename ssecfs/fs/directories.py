@@ -42,13 +42,15 @@ class DirHandle:
     Owns: the names so far, and the way to the rest of them.
 
     Attributes:
+        opener: the process that made it.
         asked: up to this place, the HEADs of names of unknown type are under way.
         is_at_end: no more names will come.
     """
 
-    def __init__(self, inode: Inode) -> None:
+    def __init__(self, inode: Inode, opener: int) -> None:
         """Begin without names; the first readdir rewinds."""
         self.inode: Final = inode
+        self.opener: Final = opener
         self.is_begun = False
         self.is_at_end = False
         self.asked = 0
@@ -152,12 +154,12 @@ class DirectoryOps:
             self._inodes.unpin(inode)
         return inode
 
-    def opendir(self, inode: Inode) -> int:
-        """Open a directory; listing it waits for the first readdir."""
+    def opendir(self, inode: Inode, opener: int = 0) -> int:
+        """Open a directory for a process; listing it waits for the first readdir."""
         inode.require_directory()
         fh = self._next_fh
         self._next_fh += 1
-        self._handles[fh] = DirHandle(inode)
+        self._handles[fh] = DirHandle(inode, opener)
         self._inodes.pin(inode)
         return fh
 
@@ -183,6 +185,10 @@ class DirectoryOps:
             place += 1
             if inode is not None and not show(inode, handle.names[place - 1], place + len(DOTS)):
                 return
+
+    def opener(self, fh: int) -> int:
+        """The process that opened a handle."""
+        return self._handles[fh].opener
 
     def releasedir(self, fh: int) -> None:
         """Drop a directory handle."""

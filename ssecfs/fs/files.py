@@ -211,6 +211,10 @@ class Files:
         """Remember which process, by the kernel's number, opened a handle."""
         self._get(fh).opener = pid
 
+    def opener(self, fh: int) -> int:
+        """The process that opened a handle."""
+        return self._handles[fh].opener
+
     async def flush(self, fh: int) -> None:
         """Bring what is unsaved to safety, for close(2); an empty file waits for another close that is certain to come.
 

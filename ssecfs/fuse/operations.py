@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import pyfuse3
@@ -23,6 +24,7 @@ from ssecfs.fs.statfs import Room, measure_room
 from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.boundary import replies, unanswered
 from ssecfs.fuse.convert import attr_change, entry_attributes, missing_entry
+from ssecfs.fuse.interrupts import Interrupts
 from ssecfs.fuse.shedding import Shedding
 from ssecfs.tree.inodes import Inode, InodeTable
 from ssecfs.tree.names import Name
@@ -55,10 +57,11 @@ class Operations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, filesystem: Filesystem) -> None:
-        """Take the floor below."""
+    def __init__(self, filesystem: Filesystem, interrupts: Interrupts) -> None:
+        """Take the floor below, and what lets go who is not to wait for it any more."""
         super().__init__()
         self._fs = filesystem
+        self._interrupts = interrupts
         self._shedding = Shedding(filesystem.inodes)
 
     def _reply(self, inode: Inode) -> pyfuse3.EntryAttributes:
@@ -69,6 +72,10 @@ class Operations(pyfuse3.Operations):
     def _describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
         shown = self._fs.overrides.shown(inode.attrs)
         return entry_attributes(inode, shown, min(self._fs.nodes.valid_for_s(inode), LONGEST_S))
+
+    def _uncount(self, inode: Inode) -> None:
+        """The kernel never got to see an inode that was made for it."""
+        self._fs.nodes.forget(inode.ino, 1)
 
     def _missing(self, parent_ino: int) -> pyfuse3.EntryAttributes:
         return missing_entry(min(self._fs.nodes.missing_for_s(self._fs.nodes.get(parent_ino)), LONGEST_S))
@@ -81,7 +88,8 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Find a name."""
-        inode = await self._fs.nodes.find(self._fs.nodes.get(parent_inode), Name(name))
+        with self._interrupts.ending(ctx.pid):
+            inode = await self._fs.nodes.find(self._fs.nodes.get(parent_inode), Name(name))
         return self._missing(parent_inode) if inode is None else self._reply(inode)
 
     @unanswered
@@ -94,7 +102,8 @@ class Operations(pyfuse3.Operations):
     async def getattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """Describe an inode."""
         node = self._fs.nodes.get(inode)
-        await self._fs.nodes.getattr(node)
+        with self._interrupts.ending(ctx.pid):
+            await self._fs.nodes.getattr(node)
         return self._describe(node)
 
     @replies
@@ -108,13 +117,15 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Change attributes or size."""
         node = self._fs.files.inode_of(fh) if fh is not None else self._fs.nodes.get(inode)
-        await self._fs.attributes.change(node, attr_change(attr, fields, fh))
+        change = partial(self._fs.attributes.change, node, attr_change(attr, fields, fh))
+        await self._interrupts.outliving(ctx.pid, change)
         return self._describe(node)
 
     @replies
     async def readlink(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
         """Read a symbolic link."""
-        return pyfuse3.FileNameT(await self._fs.entries.readlink(self._fs.nodes.get(inode)))
+        with self._interrupts.ending(ctx.pid):
+            return pyfuse3.FileNameT(await self._fs.entries.readlink(self._fs.nodes.get(inode)))
 
     @replies
     async def mknod(
@@ -127,7 +138,8 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Make a file, FIFO or socket."""
         parent = self._fs.nodes.get(parent_inode)
-        return self._describe(await self._fs.entries.mknod(parent, name, self._owner(ctx, mode)))
+        make = partial(self._fs.entries.mknod, parent, name, self._owner(ctx, mode))
+        return self._describe(await self._interrupts.outliving(ctx.pid, make, self._uncount))
 
     @replies
     async def mkdir(
@@ -135,17 +147,22 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
         owner = self._owner(ctx, stat.S_IFDIR | stat.S_IMODE(mode))
-        return self._describe(await self._fs.directories.mkdir(self._fs.nodes.get(parent_inode), name, owner))
+        make = partial(self._fs.directories.mkdir, self._fs.nodes.get(parent_inode), name, owner)
+        return self._describe(await self._interrupts.outliving(ctx.pid, make, self._uncount))
 
     @replies
     async def unlink(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
         """Remove a file."""
-        await self._fs.removal.unlink(await self._child(parent_inode, name))
+        with self._interrupts.ending(ctx.pid):
+            child = await self._child(parent_inode, name)
+        await self._interrupts.outliving(ctx.pid, partial(self._fs.removal.unlink, child))
 
     @replies
     async def rmdir(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
         """Remove a directory."""
-        await self._fs.removal.rmdir(await self._child(parent_inode, name))
+        with self._interrupts.ending(ctx.pid):
+            child = await self._child(parent_inode, name)
+        await self._interrupts.outliving(ctx.pid, partial(self._fs.removal.rmdir, child))
 
     @replies
     async def symlink(
@@ -158,7 +175,8 @@ class Operations(pyfuse3.Operations):
         """Make a symbolic link."""
         owner = self._owner(ctx, stat.S_IFLNK | 0o777)
         parent = self._fs.nodes.get(parent_inode)
-        return self._describe(await self._fs.entries.symlink(parent, name, target, owner))
+        make = partial(self._fs.entries.symlink, parent, name, target, owner)
+        return self._describe(await self._interrupts.outliving(ctx.pid, make, self._uncount))
 
     @replies
     async def rename(
@@ -174,9 +192,11 @@ class Operations(pyfuse3.Operations):
         if flags & ~pyfuse3.RENAME_NOREPLACE:
             message = "exchanging two names is not possible on a bucket"
             raise BadRequestError(message)
-        inode = await self._child(parent_inode_old, name_old)
+        with self._interrupts.ending(ctx.pid):
+            inode = await self._child(parent_inode_old, name_old)
         may_replace = Replace.NO if flags else Replace.YES
-        await self._fs.renames.rename(inode, self._fs.nodes.get(parent_inode_new), name_new, may_replace)
+        rename = partial(self._fs.renames.rename, inode, self._fs.nodes.get(parent_inode_new), name_new, may_replace)
+        await self._interrupts.outliving(ctx.pid, rename)
 
     @replies
     async def link(
@@ -196,7 +216,8 @@ class Operations(pyfuse3.Operations):
         content = Content.EMPTY if flags & os.O_TRUNC else Content.KEEP
         reads = Reads.IGNORED if flags & os.O_NOATIME else Reads.NOTED
         access = Access.READ if flags & os.O_ACCMODE == os.O_RDONLY else Access.WRITE
-        fh, pages = await self._fs.files.open(self._fs.nodes.get(inode), content, access, reads)
+        with self._interrupts.ending(ctx.pid):
+            fh, pages = await self._fs.files.open(self._fs.nodes.get(inode), content, access, reads)
         self._fs.files.note_opener(fh, ctx.pid)
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh), keep_cache=pages is Pages.KEEP)
 
@@ -213,24 +234,27 @@ class Operations(pyfuse3.Operations):
         owner = self._owner(ctx, stat.S_IFREG | stat.S_IMODE(mode))
         taken = Existing.EMPTY if flags & os.O_TRUNC else Existing.OPEN
         existing = Existing.REFUSE if flags & os.O_EXCL else taken
-        inode, fh = await self._fs.files.create(self._fs.nodes.get(parent_inode), name, owner, existing)
+        with self._interrupts.ending(ctx.pid):
+            inode, fh = await self._fs.files.create(self._fs.nodes.get(parent_inode), name, owner, existing)
         self._fs.files.note_opener(fh, ctx.pid)
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(fh)), self._reply(inode)
 
     @replies
     async def read(self, fh: pyfuse3.FileHandleT, off: int, size: int) -> bytes:
         """Read."""
-        return await self._fs.files.read(fh, off, size)
+        with self._interrupts.ending(self._fs.files.opener(fh)):
+            return await self._fs.files.read(fh, off, size)
 
     @replies
     async def write(self, fh: pyfuse3.FileHandleT, off: int, buf: bytes) -> int:
         """Write."""
-        return await self._fs.files.write(fh, off, buf)
+        with self._interrupts.ending(self._fs.files.opener(fh)):
+            return await self._fs.files.write(fh, off, buf)
 
     @replies
     async def flush(self, fh: pyfuse3.FileHandleT) -> None:
         """Upload, for close(2)."""
-        await self._fs.files.flush(fh)
+        await self._interrupts.outliving(self._fs.files.opener(fh), partial(self._fs.files.flush, fh))
 
     @replies
     async def release(self, fh: pyfuse3.FileHandleT) -> None:
@@ -240,12 +264,12 @@ class Operations(pyfuse3.Operations):
     @replies
     async def fsync(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:  # noqa: FBT001 - pyfuse3's signature
         """Upload."""
-        await self._fs.files.fsync(fh)
+        await self._interrupts.outliving(self._fs.files.opener(fh), partial(self._fs.files.fsync, fh))
 
     @replies
     async def opendir(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
         """Open a directory."""
-        return pyfuse3.FileHandleT(self._fs.directories.opendir(self._fs.nodes.get(inode)))
+        return pyfuse3.FileHandleT(self._fs.directories.opendir(self._fs.nodes.get(inode), ctx.pid))
 
     @replies
     async def readdir(self, fh: pyfuse3.FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
@@ -259,7 +283,8 @@ class Operations(pyfuse3.Operations):
             self._fs.inodes.release_unused(inode)
             return False
 
-        await self._fs.directories.readdir(fh, start_id, show)
+        with self._interrupts.ending(self._fs.directories.opener(fh)):
+            await self._fs.directories.readdir(fh, start_id, show)
         self._shedding.note_growth()
 
     @replies
@@ -270,7 +295,7 @@ class Operations(pyfuse3.Operations):
     @replies
     async def fsyncdir(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:  # noqa: FBT001 - pyfuse3's signature
         """Save the attributes; names are on the server when their operation returns."""
-        await self._fs.directories.fsyncdir(fh)
+        await self._interrupts.outliving(self._fs.directories.opener(fh), partial(self._fs.directories.fsyncdir, fh))
 
     @replies
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:

@@ -6,6 +6,7 @@ not ask again.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import pyfuse3
 
@@ -21,19 +22,21 @@ class XattrOperations(Operations):
         self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, value: bytes, ctx: pyfuse3.RequestContext
     ) -> None:
         """Set an extended attribute; pyfuse3 has dealt with XATTR_CREATE and XATTR_REPLACE."""
-        await self._fs.xattrs.set(self._fs.nodes.get(inode), name, value)
+        await self._interrupts.outliving(ctx.pid, partial(self._fs.xattrs.set, self._fs.nodes.get(inode), name, value))
 
     @replies
     async def getxattr(self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext) -> bytes:
         """Give an extended attribute; pyfuse3 compares it with the room that the program has."""
-        return await self._fs.xattrs.get(self._fs.nodes.get(inode), name)
+        with self._interrupts.ending(ctx.pid):
+            return await self._fs.xattrs.get(self._fs.nodes.get(inode), name)
 
     @replies
     async def listxattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> Sequence[pyfuse3.XAttrNameT]:
         """Name the extended attributes."""
-        return [pyfuse3.XAttrNameT(name) for name in await self._fs.xattrs.names(self._fs.nodes.get(inode))]
+        with self._interrupts.ending(ctx.pid):
+            return [pyfuse3.XAttrNameT(name) for name in await self._fs.xattrs.names(self._fs.nodes.get(inode))]
 
     @replies
     async def removexattr(self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext) -> None:
         """Remove an extended attribute."""
-        await self._fs.xattrs.remove(self._fs.nodes.get(inode), name)
+        await self._interrupts.outliving(ctx.pid, partial(self._fs.xattrs.remove, self._fs.nodes.get(inode), name))

@@ -16,8 +16,7 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import trio
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
+from botocore.exceptions import ClientError
 
 from ssecfs.errors import (
     CustomerKeyNeededError,
@@ -31,7 +30,7 @@ from ssecfs.errors import (
 )
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.log import digest_name
-from ssecfs.s3.faults import KeyUse, answer_status, translate
+from ssecfs.s3.faults import FOREIGN_ERRORS, KeyUse, answer_status, guarded, translate
 from ssecfs.s3.keyfits import KeyFits
 from ssecfs.s3.parameters import condition_parameters, content_md5, key_parameters, source_parameters
 from ssecfs.s3.store import Sink
@@ -50,14 +49,12 @@ from ssecfs.s3.types import (
 )
 from ssecfs.sizes import KIB
 from ssecfs.ssec import CustomerKey
-from ssecfs.threads import run_in, stream_from
+from ssecfs.threads import run_idle, run_in, stream_from
 
 R = TypeVar("R")
 
 PIECE_BYTES: Final = 512 * KIB
 """What a streaming GET hands over at once: a hop between threads costs about 0.1 ms, so not much less."""
-
-_FOREIGN_ERRORS: Final = (BotoCoreError, ClientError, HTTPError, OSError)
 
 
 class BotoStore:
@@ -83,7 +80,7 @@ class BotoStore:
                 answer = self._head_or_explain(object_key, customer_key)
                 return _info(object_key, int(answer["ContentLength"]), answer, customer_key)
 
-            return await run_in(self._limiter, request)
+            return await run_idle(self._limiter, request)
 
         return await self._with_fitting_key(object_key, attempt)
 
@@ -99,7 +96,7 @@ class BotoStore:
                 try:
                     answer = self._client.get_object(**parameters, **key_parameters(customer_key))
                     _read_body(answer["Body"], len(byte_range), what, deliver)
-                except _FOREIGN_ERRORS as error:
+                except FOREIGN_ERRORS as error:
                     raise translate(error, what, _read_use(customer_key)) from error
                 return _info(version.object_key, version.size, answer, customer_key)
 
@@ -195,7 +192,7 @@ class BotoStore:
             parameters["Delimiter"] = delimiter
         if token is not None:
             parameters["ContinuationToken"] = token
-        answer = await self._call("LIST", lambda: self._client.list_objects_v2(**parameters))
+        answer = await run_idle(self._limiter, guarded("LIST", lambda: self._client.list_objects_v2(**parameters), KeyUse.NONE))
         objects = tuple(
             ObjectVersion(ObjectKey(entry["Key"]), ETag(entry["ETag"]), int(entry["Size"]), _seconds(entry["LastModified"]))
             for entry in answer.get("Contents", [])
@@ -274,13 +271,10 @@ class BotoStore:
 
     async def abort_upload(self, upload: Upload) -> None:
         """See ObjectStore."""
+        what = f"end of the upload of object {digest_name(upload.object_key)}"
+        parameters = {"Bucket": self._bucket, "Key": upload.object_key, "UploadId": upload.upload_id}
         try:
-            await self._call(
-                f"end of the upload of object {digest_name(upload.object_key)}",
-                lambda: self._client.abort_multipart_upload(
-                    Bucket=self._bucket, Key=upload.object_key, UploadId=upload.upload_id
-                ),
-            )
+            await run_idle(self._limiter, guarded(what, lambda: self._client.abort_multipart_upload(**parameters), KeyUse.NONE))
         except (ObjectMissingError, StoreProtocolError):
             return  # it is gone already
 
@@ -293,12 +287,12 @@ class BotoStore:
         except ClientError as error:
             if answer_status(error) not in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN}:
                 raise translate(error, what, _read_use(customer_key)) from error
-        except _FOREIGN_ERRORS as error:
+        except FOREIGN_ERRORS as error:
             raise translate(error, what, _read_use(customer_key)) from error
         try:
             self._client.get_object(**parameters, Range="bytes=0-0")["Body"].close()
             return self._client.head_object(**parameters)
-        except _FOREIGN_ERRORS as error:
+        except FOREIGN_ERRORS as error:
             raise translate(error, what, _read_use(customer_key)) from error
 
     async def _with_fitting_key(self, object_key: ObjectKey, attempt: Callable[[CustomerKey | None], Awaitable[R]]) -> R:
@@ -336,13 +330,7 @@ class BotoStore:
             raise
 
     async def _call(self, what: str, request: Callable[[], Any], key_use: KeyUse = KeyUse.NONE) -> Any:
-        def guarded() -> Any:
-            try:
-                return request()
-            except _FOREIGN_ERRORS as error:
-                raise translate(error, what, key_use) from error
-
-        return await run_in(self._limiter, guarded)
+        return await run_in(self._limiter, guarded(what, request, key_use))
 
     def _key_of(self, upload: Upload) -> CustomerKey:
         return self._keyring.find(upload.key_md5) or self._keyring.first

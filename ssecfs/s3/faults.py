@@ -10,9 +10,10 @@ Source: S3 API reference, "Error responses"; observed answers of AWS, Ceph, MinI
 """
 
 import ssl
+from collections.abc import Callable
 from enum import Enum
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -44,6 +45,11 @@ from ssecfs.errors import (
     TlsError,
     WrongCustomerKeyError,
 )
+
+R = TypeVar("R")
+
+FOREIGN_ERRORS: Final = (BotoCoreError, ClientError, HTTPError, OSError)
+"""What botocore raises, and what urllib3 lets through while a body is read."""
 
 
 class KeyUse(Enum):
@@ -144,6 +150,18 @@ def translate(error: Exception, what: str, key_use: KeyUse) -> StoreError:
     if isinstance(error, BotoCoreError):
         return StoreProtocolError(f"{what}: the request could not be made ({type(error).__name__})")
     return StoreProtocolError(f"{what}: {type(error).__name__}")
+
+
+def guarded(what: str, request: Callable[[], R], key_use: KeyUse) -> Callable[[], R]:
+    """A request whose failures are ours."""
+
+    def run() -> R:
+        try:
+            return request()
+        except FOREIGN_ERRORS as error:
+            raise translate(error, what, key_use) from error
+
+    return run
 
 
 def answer_code(error: ClientError) -> str:

@@ -23,7 +23,7 @@ SINGLE_PUT_BYTES: Final = 16 * MIB
 PARTS_AT_ONCE: Final = 4
 """Four streams fill the links that were measured."""
 
-ABORT_DEADLINE_S: Final = 10.0
+ABORT_DEADLINE_S: Final = 3.0
 
 Reader = Callable[[ByteRange], Awaitable[bytes]]
 """Gives the bytes of a range of what is being uploaded."""

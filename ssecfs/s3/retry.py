@@ -16,6 +16,7 @@ from ssecfs.errors import (
     ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
+    StoreBusyError,
     StoreError,
     StoreProtocolError,
     StoreUnreachableError,
@@ -64,16 +65,15 @@ class RetryingStore:
 
     async def get(self, version: ObjectVersion, byte_range: ByteRange, sink: Sink) -> ObjectInfo:
         """See ObjectStore. A second attempt asks only for what has not been delivered yet."""
-        delivered = byte_range.start
+        delivered, patience = byte_range.start, self._patience(len(byte_range))
 
         def count(piece: bytes) -> None:
             nonlocal delivered
             delivered += len(piece)
+            patience.note_answer()
             sink(piece)
 
-        return await self._again(
-            lambda: self._inner.get(version, ByteRange(delivered, byte_range.stop), count), len(byte_range)
-        )
+        return await self._again(lambda: self._inner.get(version, ByteRange(delivered, byte_range.stop), count), patience)
 
     async def put(
         self, object_key: ObjectKey, body: bytes, metadata: Mapping[str, str], condition: PutCondition
@@ -109,7 +109,7 @@ class RetryingStore:
 
     async def put_part(self, upload: Upload, part_number: int, body: bytes) -> PartReceipt:
         """See ObjectStore."""
-        return await self._again(lambda: self._inner.put_part(upload, part_number, body), len(body))
+        return await self._again(lambda: self._inner.put_part(upload, part_number, body), self._patience(len(body)))
 
     async def copy_part(self, upload: Upload, part_number: int, source: ObjectVersion, byte_range: ByteRange) -> PartReceipt:
         """See ObjectStore."""
@@ -152,7 +152,7 @@ class RetryingStore:
                     raise
                 return own
 
-        return await self._again(counted, size)
+        return await self._again(counted, self._patience(size))
 
     async def _own_upload(self, object_key: ObjectKey, size: int, metadata: Mapping[str, str]) -> ObjectVersion | None:
         """The object that is there, if it is what an earlier attempt sent."""
@@ -163,9 +163,11 @@ class RetryingStore:
         is_own = bool(metadata) and info.version.size == size and dict(info.metadata) == dict(metadata)
         return info.version if is_own else None
 
-    async def _again(self, attempt: Callable[[], Awaitable[R]], size: int = 0) -> R:
-        allowed_s = self._timeout_s + size / SLOWEST_BYTES_PER_S
-        deadline = trio.current_time() + allowed_s
+    def _patience(self, size: int) -> "_Patience":
+        return _Patience(self._timeout_s, self._timeout_s + size / SLOWEST_BYTES_PER_S)
+
+    async def _again(self, attempt: Callable[[], Awaitable[R]], patience: "_Patience | None" = None) -> R:
+        patience = patience or self._patience(0)
         first: StoreError | None = None
 
         async def after_first() -> R:
@@ -175,32 +177,53 @@ class RetryingStore:
                 raise error
             return await attempt()
 
-        with trio.move_on_after(allowed_s):
+        with trio.move_on_at(patience.deadline):
             try:
                 return await attempt()  # the machinery of retries costs more than all else here, and is hardly ever needed
             except StoreError as error:
                 if not error.transient:
                     raise
                 first = error
-            return await _retrying(deadline)(after_first)
-        message = f"the server did not answer within {allowed_s:.0f} s; see whether it can be reached"
+            return await _retrying(patience)(after_first)
+        message = f"the server did not do it within {patience.allowed_s:.0f} s; see whether it can be reached"
         raise StoreUnreachableError(message)
 
 
-def _retrying(deadline: float) -> AsyncRetrying:
+class _Patience:
+    """How long one call may go on failing. Owns: when it heard from the server last.
+
+    A server that is heard of gets time for the bytes, one that is silent does not.
+    """
+
+    def __init__(self, silent_s: float, allowed_s: float) -> None:
+        """Begin now.
+
+        Args:
+            silent_s: without a sign of life.
+            allowed_s: in all.
+        """
+        self.allowed_s: Final = allowed_s
+        self.deadline: Final = trio.current_time() + allowed_s
+        self._silent_s = silent_s
+        self._heard_at = trio.current_time()
+
+    def note_answer(self) -> None:
+        """The server does something."""
+        self._heard_at = trio.current_time()
+
+    def stop(self, state: RetryCallState) -> bool:
+        """Tell whether the next pause would take too long, by the loop's clock."""
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, StoreBusyError):
+            self.note_answer()
+        return trio.current_time() + state.upcoming_sleep >= min(self.deadline, self._heard_at + self._silent_s)
+
+
+def _retrying(patience: _Patience) -> AsyncRetrying:
     return AsyncRetrying(
         sleep=trio.sleep,
-        stop=_stop_at(deadline),
+        stop=patience.stop,
         wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
         retry=retry_if_exception(_is_transient),
         reraise=True,
     )
-
-
-def _stop_at(deadline: float) -> Callable[[RetryCallState], bool]:
-    """Stop when the next pause would go beyond the deadline, by the loop's clock."""
-
-    def stop(state: RetryCallState) -> bool:
-        return trio.current_time() + state.upcoming_sleep >= deadline
-
-    return stop

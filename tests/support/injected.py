@@ -22,6 +22,7 @@ from support.fsrig import FsRig, fs_mount
 from support.strangestore import StrangeStore
 from support.syscalls import outcome
 
+from ssecfs.fuse.interrupts import Interrupts
 from ssecfs.fuse.operations import Filesystem
 from ssecfs.fuse.session import mounted
 from ssecfs.fuse.xattrs import XattrOperations
@@ -118,14 +119,15 @@ async def bench(folder: Path, store: StrangeStore, ttl_s: float = 0.0) -> AsyncI
     """Mount for the time of the block."""
     place, bug = folder / "mnt", Bug()
     place.mkdir()
-    async with fs_mount(store, folder / "cache", ttl_s) as rig:
+    async with fs_mount(store, folder / "cache", ttl_s) as rig, trio.open_nursery() as changes:
         seen = Filesystem(**{part.name: Seen(getattr(rig.fs, part.name), bug) for part in fields(rig.fs)})
-        with mounted(WatchedOperations(seen), place, {"fsname=injected", "subtype=ssecfs"}):
+        with mounted(WatchedOperations(seen, Interrupts(changes)), place, {"fsname=injected", "subtype=ssecfs"}):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(pyfuse3.main)
                 yield Bench(place, rig, store, bug, nursery)
                 bug.handler = ""
                 nursery.cancel_scope.cancel()
+        changes.cancel_scope.cancel()
 
 
 def tracebacks(records: list[logging.LogRecord]) -> list[str]:

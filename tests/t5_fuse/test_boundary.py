@@ -15,6 +15,7 @@ from support.syscalls import refused
 
 from ssecfs.errors import NoEntryError, StoreBusyError
 from ssecfs.fuse.boundary import replies
+from ssecfs.fuse.interrupts import Interrupts
 from ssecfs.fuse.operations import Filesystem, Operations
 from ssecfs.fuse.session import mounted
 from ssecfs.fuse.xattrs import XattrOperations
@@ -31,9 +32,9 @@ class Broken:
         raise RuntimeError(message)
 
 
-def broken_operations() -> XattrOperations:
+def broken_operations(nursery: trio.Nursery) -> XattrOperations:
     parts = {field.name: Broken() for field in fields(Filesystem)}
-    return XattrOperations(Filesystem(**parts))  # type: ignore[arg-type]
+    return XattrOperations(Filesystem(**parts), Interrupts(nursery))  # type: ignore[arg-type]
 
 
 OURS = {**vars(Operations), **vars(XattrOperations)}
@@ -43,8 +44,10 @@ ANSWERING = {"access", "link"}
 
 
 @pytest.mark.parametrize("name", [name for name in HANDLERS if name not in {*ANSWERING, "forget"}])
-async def test_bug_in_a_handler_is_eio_for_the_program_and_one_traceback(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    handler = getattr(broken_operations(), name)
+async def test_bug_in_a_handler_is_eio_for_the_program_and_one_traceback(
+    name: str, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = getattr(broken_operations(nursery), name)
     arguments: list[Any] = [Broken() for _ in inspect.signature(handler).parameters]
     if name == "rename":
         arguments[4] = 0
@@ -56,25 +59,29 @@ async def test_bug_in_a_handler_is_eio_for_the_program_and_one_traceback(name: s
     assert f"{name} failed unexpectedly" in record.getMessage()
 
 
-async def test_bug_where_the_kernel_wants_no_answer_is_one_traceback_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+async def test_bug_where_the_kernel_wants_no_answer_is_one_traceback_and_no_error(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
     """Anything that leaves this one handler ends the main loop, even pyfuse3's own error."""
-    await broken_operations().forget([(pyfuse3.InodeT(1), 1)])
+    await broken_operations(nursery).forget([(pyfuse3.InodeT(1), 1)])
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
 @pytest.mark.mount
-async def test_mount_goes_on_after_bugs(tmp_path: Path, fuse_device: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_mount_goes_on_after_bugs(
+    nursery: trio.Nursery, tmp_path: Path, fuse_device: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     place = tmp_path / "mnt"
     place.mkdir()
     limiter = trio.CapacityLimiter(1)
-    with mounted(broken_operations(), place, {"fsname=broken"}):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(pyfuse3.main)
+    with mounted(broken_operations(nursery), place, {"fsname=broken"}):
+        async with trio.open_nursery() as serving:
+            serving.start_soon(pyfuse3.main)
             for _ in range(2):
                 for call in (os.stat, os.statvfs, os.listdir):
                     assert await run_in(limiter, refused, call, place) == "EIO"
                 assert await run_in(limiter, refused, os.mkdir, place / "name") == "EIO"
-            nursery.cancel_scope.cancel()
+            serving.cancel_scope.cancel()
     assert len(caplog.records) == len([record for record in caplog.records if record.exc_info]) >= 8
 
 

@@ -3,7 +3,6 @@
 Each kind hits one request in about twenty, all of them at once: every fourth or fifth request fails.
 """
 
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,7 +121,7 @@ def git_in(folder: Path, home: Path) -> Program:
 
 
 def test_git_repository_is_committed_and_sound(mounted: Mounting, local: Path, tmp_path: Path) -> None:
-    os.unlink(local / "large")
+    Path(local / "large").unlink()
     shell(tmp_path, f"cp -r local/tree {mounted.path}/tree")
     git = git_in(mounted.path / "tree", tmp_path)
     git.text("init", "--quiet")
