@@ -25,7 +25,7 @@ from ssecfs.cache.seal import BlockPlace, ContentId, new_content_id, open_block,
 from ssecfs.cache.segments import Segments
 from ssecfs.cache.spans import BLOCK_SIZE, block_count, block_length, blocks_of, blocks_range, split_range
 from ssecfs.cache.spool import SpoolContent
-from ssecfs.errors import BrokenSealError, LocalError, StoreProtocolError
+from ssecfs.errors import BrokenSealError, LocalError, StoreProtocolError, StoreUnreachableError
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ByteRange, ObjectKey, ObjectVersion
 
@@ -33,6 +33,9 @@ LOGGER: Final = logging.getLogger(__name__)
 
 MAX_RUNS: Final = 12
 """Downloads in progress above which read-ahead is not begun."""
+
+AGAIN_S: Final = 0.5
+"""When pages cannot be read ahead, the kernel asks once more at once; it gets the same answer so long."""
 
 MAX_REMEMBERED_CONTENTS: Final = 20_000
 
@@ -51,13 +54,20 @@ class Fetch:
 
 @dataclass(slots=True, eq=False)
 class Content:
-    """What is known here of one version's bytes; see Binding."""
+    """What is known here of one version's bytes; see Binding.
+
+    Attributes:
+        failed: why no answer came a moment ago.
+        failed_until: of the loop's clock; so long that counts.
+    """
 
     content_id: ContentId
     version: ObjectVersion
     generations: Mapping[int, int]
     is_bound: bool
     fetching: dict[int, Fetch] = field(default_factory=dict)
+    failed: StoreUnreachableError | None = None
+    failed_until: float = 0.0
 
 
 @dataclass(slots=True)
@@ -289,6 +299,8 @@ class BlockCache:
         self.counts.misses += 1
         fetch = content.fetching.get(block_no)
         if fetch is None:
+            if content.failed is not None and trio.current_time() < content.failed_until:
+                raise content.failed
             self._start_run(content, block_no, stop)
             fetch = content.fetching[block_no]
         await fetch.done.wait()
@@ -367,6 +379,8 @@ class BlockCache:
         self._index.bind(Binding(content.content_id, content.version, content.generations))
 
     def _fail(self, content: Content, blocks: range, error: Exception) -> None:
+        if isinstance(error, StoreUnreachableError):
+            content.failed, content.failed_until = error, trio.current_time() + AGAIN_S
         for block_no in blocks:
             fetch = content.fetching.pop(block_no, None)
             if fetch is not None:

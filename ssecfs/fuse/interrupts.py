@@ -149,9 +149,10 @@ def is_ending(pid: int) -> bool:
     """Tell whether a signal ends a process or thread, or waits for it to end itself."""
     folder = Path(f"/proc/{pid}")
     try:
-        status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
-        flags = (folder / "stat").read_text().rpartition(")")[2].split()[_FLAGS_FIELD]
+        lines = (folder / "status").read_text(errors="replace").splitlines()
+        flags = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[_FLAGS_FIELD]
     except OSError:
         return False  # it has ended, or is in another namespace
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     pending, shared, blocked = (int(status[name], 16) for name in ("SigPnd", "ShdPnd", "SigBlk"))
     return bool((pending | shared) & ~blocked & _ENDING_MASK) or bool(int(flags) & _PF_SIGNALED)

@@ -25,6 +25,7 @@ from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.boundary import replies, unanswered
 from ssecfs.fuse.convert import attr_change, entry_attributes, missing_entry
 from ssecfs.fuse.interrupts import Interrupts
+from ssecfs.fuse.repeats import Repeats
 from ssecfs.fuse.shedding import Shedding
 from ssecfs.tree.inodes import Inode, InodeTable
 from ssecfs.tree.names import Name
@@ -62,6 +63,7 @@ class Operations(pyfuse3.Operations):
         super().__init__()
         self._fs = filesystem
         self._interrupts = interrupts
+        self._repeats = Repeats()
         self._shedding = Shedding(filesystem.inodes)
 
     def _reply(self, inode: Inode) -> pyfuse3.EntryAttributes:
@@ -88,7 +90,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Find a name."""
-        with self._interrupts.ending(ctx.pid):
+        with self._repeats.answered_once(parent_inode, name), self._interrupts.ending(ctx.pid):
             inode = await self._fs.nodes.find(self._fs.nodes.get(parent_inode), Name(name))
         return self._missing(parent_inode) if inode is None else self._reply(inode)
 

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 import trio
 
-from ssecfs.errors import SsecfsError, StoreUnreachableError
+from ssecfs.errors import SsecfsError
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ObjectKey, ObjectVersion
 from ssecfs.tree.asking import Asker, Finding, Presence
@@ -36,9 +36,6 @@ ENTRIES_PER_LISTING: Final = 5
 
 MAX_LARGE: Final = 10_000
 """Directories of which only that they are large is remembered."""
-
-AGAIN_S: Final = 0.1
-"""When a name that the kernel knew cannot be looked up, it asks once more at once; it gets the same answer so long."""
 
 LOOKED_AT: Final = 100
 """Names asked for of a directory that is looked at in advance and perhaps never entered: small ones are listed by that."""
@@ -73,7 +70,6 @@ class Directories:
         self._large: OrderedDict[str, None] = OrderedDict()
         self._walks: WeakSet[Walk] = WeakSet()
         self._under_way: dict[Listing, _PageUnderWay] = {}
-        self._failed: _Failed | None = None
 
     async def find(self, inode: Inode, name: Name, likely: EntryKind | None = None) -> Finding:
         """Say what a name in a directory is.
@@ -258,7 +254,6 @@ class Directories:
             if others.error is not None:
                 raise others.error
             return
-        self._raise_again(path)
         under_way = self._under_way[listing] = _PageUnderWay(trio.Event(), [], None)
         try:
             as_of = trio.current_time()
@@ -273,24 +268,10 @@ class Directories:
                 self._grown(len(listing) - before)
         except SsecfsError as error:
             under_way.error = error
-            if isinstance(error, StoreUnreachableError):
-                self._failed = _Failed(path, error, trio.current_time() + AGAIN_S)
             raise
         finally:
             del self._under_way[listing]
             under_way.done.set()
-
-    def _raise_again(self, path: str) -> None:
-        """Do not wait for a server a second time that let us wait a moment ago.
-
-        Raises:
-            StoreUnreachableError: as it was raised then.
-        """
-        failed = self._failed
-        if failed is None or trio.current_time() >= failed.until:
-            self._failed = None
-        elif failed.path == path:
-            raise failed.error
 
     def _keep(self, path: str, listing: Listing) -> None:
         self._drop(path)
@@ -370,12 +351,3 @@ class _PageUnderWay:
     edits: list[tuple[Name, Entry | None]]
     marker: ObjectVersion | None
     error: SsecfsError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """A page that could not be fetched, and until when of the loop's clock that counts."""
-
-    path: str
-    error: SsecfsError
-    until: float

@@ -89,6 +89,7 @@ def s3_server(
     tls: str = "auto",
     buckets: tuple[str, ...] = ("bucket",),
     around: tuple[str, ...] = (),
+    listen: str = "127.0.0.1:0",
 ) -> Iterator[S3Server]:
     """Run `ssecfs serve` over a directory for the time of the block; it must end cleanly and log no traceback.
 
@@ -98,9 +99,10 @@ def s3_server(
         tls: value of ``--tls``.
         buckets: made at the start.
         around: a command that runs another one, strace for example, and becomes its process.
+        listen: host and port; 0: a free one.
     """
     request_log = directory.parent / f"{directory.name}-requests.jsonl"
-    command = [*around, sys.executable, "-m", "ssecfs", "serve", str(directory), "--listen", "127.0.0.1:0", "--tls", tls]
+    command = [*around, sys.executable, "-m", "ssecfs", "serve", str(directory), "--listen", listen, "--tls", tls]
     for bucket in buckets:
         command += ["--bucket", bucket]
     command += ["--request-log", str(request_log), *options]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from ssecfs.threads import run_in, stream_from
+from ssecfs.threads import run_idle, run_in, stream_from
 
 
 async def test_function_runs_in_another_thread_and_returns_its_result() -> None:
@@ -60,6 +60,24 @@ async def test_cancelled_caller_waits_for_its_thread() -> None:
         nursery.cancel_scope.cancel()
         may_end.set()
     assert ended
+
+
+async def test_cancelled_caller_does_not_wait_for_an_idle_thread() -> None:
+    started, may_end, ended = trio.Event(), threading.Event(), threading.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def look() -> None:
+        trio.from_thread.run_sync(started.set, trio_token=token)
+        may_end.wait(timeout=10)
+        ended.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_idle, trio.CapacityLimiter(1), look)
+        await started.wait()
+        nursery.cancel_scope.cancel()
+    assert not ended.is_set()
+    may_end.set()
+    assert ended.wait(timeout=10)
 
 
 async def test_pieces_arrive_in_order_on_the_loop() -> None:

@@ -10,7 +10,7 @@ from support.cacherig import OpenRig
 from support.memory_store import MemoryStore
 
 from ssecfs.cache.spans import BLOCK_SIZE
-from ssecfs.errors import ObjectChangedError, StoreBusyError
+from ssecfs.errors import ObjectChangedError, StoreBusyError, StoreUnreachableError
 from ssecfs.s3.types import Always, ByteRange, ObjectKey, ObjectVersion
 from ssecfs.sizes import MIB
 
@@ -87,6 +87,22 @@ async def test_failed_download_fails_every_reader_and_is_tried_again_later(open_
     async with open_rig() as rig:
         with pytest.raises(StoreBusyError):
             await rig.cache.read(version, ByteRange(0, 10))
+        assert await rig.cache.read(version, ByteRange(0, 10)) == body[:10]
+
+
+async def test_download_that_got_no_answer_is_not_tried_again_at_once(
+    open_rig: OpenRig, store: MemoryStore, mock_clock: trio.testing.MockClock
+) -> None:
+    """The kernel asks twice, and the program would wait twice."""
+    body = content_of(BLOCK_SIZE)
+    version = await put(store, body)
+    store.fail_next("get", StoreUnreachableError("gone"))
+    async with open_rig() as rig:
+        for _ in range(2):
+            with pytest.raises(StoreUnreachableError):
+                await rig.cache.read(version, ByteRange(0, 10))
+        assert store.operations["get"] == 1
+        mock_clock.jump(1)
         assert await rig.cache.read(version, ByteRange(0, 10)) == body[:10]
 
 

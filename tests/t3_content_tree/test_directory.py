@@ -13,7 +13,7 @@ from support.cacherig import cache_rig
 from support.memory_store import MemoryStore
 from trio.testing import MockClock
 
-from ssecfs.errors import StoreBusyError
+from ssecfs.errors import StoreBusyError, StoreUnreachableError
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.s3.types import Always, ETag, ListPage, ObjectKey, ObjectVersion
 from ssecfs.ssec import CustomerKey
@@ -231,3 +231,25 @@ async def test_entries_of_all_kept_listings_are_bounded(
         kept = tree.directories._kept
         assert sum(len(listing) + ENTRIES_PER_LISTING for listing in kept.values()) <= MAX_KEPT_ENTRIES
         assert (len(kept) < directories, list(kept)[-1]) == (True, f"{directories - 1}/")
+
+
+async def test_failed_page_fails_all_who_wait_for_it_and_is_asked_for_again_later(tree: Tree) -> None:
+    """Otherwise each of them waits for a server that is gone, one after the other."""
+    await tree.put("a")
+    gate = tree.store.gates["list_page"] = trio.Event()
+    tree.store.fail_next("list_page", StoreUnreachableError("gone"))
+    failed = []
+
+    async def look() -> None:
+        try:
+            await tree.has(tree.inodes.root, "a")
+        except StoreUnreachableError:
+            failed.append(True)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(look)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.set()
+    assert (len(failed), tree.lists()) == (3, 1)
+    assert await tree.has(tree.inodes.root, "a")
