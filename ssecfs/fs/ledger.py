@@ -50,11 +50,13 @@ class _Slot:
         record_id: its place in the journal.
         record: as it is there; None: not yet.
         changes: of the open file when it was recorded.
+        is_syncing: the record is about to be stored, once the blocks that it vouches for are synced.
     """
 
     record_id: RecordId
     record: FileRecord | None = None
     changes: int = 0
+    is_syncing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ class Ledger:
         changes = open_file.changes
         record = self._record(inode, open_file, Phase.CLOSED)
         self._put(slot, record)  # from here on nobody writes to the blocks
+        slot.is_syncing = True
         try:
             if record.content.spooled is not None:
                 await self._spool.sync(record.content.spooled)
@@ -165,6 +168,8 @@ class Ledger:
         except BaseException:
             self._put(slot, before)
             raise
+        finally:
+            slot.is_syncing = False
         reach(CrashPoint.RECORDED)
         await run_in(self._limiter, self._journal.sync)
         slot.changes = changes
@@ -329,7 +334,8 @@ class Ledger:
                 sent=frozenset(),
                 content=content,
             )
-            self._journal.store(slot.record_id, slot.record, removed)
+            if not slot.is_syncing:
+                self._journal.store(slot.record_id, slot.record, removed)
         except SsecfsError as error:
             LOGGER.warning("inode %d has a new name or attributes that could not be recorded: %s", inode.ino, error)
 

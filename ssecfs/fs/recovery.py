@@ -113,15 +113,14 @@ class Recovery:
             NoEntryError: nothing is parked under this number.
             StoreError: the endpoint refused or could not be reached; it stays parked.
         """
-        record = self._parked(record_id)
-        parent, name = await self._place(record)
-        inode = Inode(_NOBODY, parent, name, self._attrs_of(record, parent, name), None)
-        open_file = OpenFile(cache=self._tables.cache, spool=self._spool, base=record.content.base)
-        open_file.restore(record.content)
-        async with open_file.held_still():
-            ending = await self._conflicts.keep_beside(inode, open_file, Copy.RECOVERED)
-        self._forget(record_id)
-        open_file.discard()
+        record = self._take(record_id)
+        try:
+            ending = await self._store_beside(record)
+        except BaseException:
+            self.parked[record_id] = record
+            raise
+        self._journal.remove(record_id)
+        self._discard(record)
         return ending
 
     def discard(self, record_id: RecordId) -> None:
@@ -130,20 +129,28 @@ class Recovery:
         Raises:
             NoEntryError: nothing is parked under this number.
         """
-        record = self._parked(record_id)
-        self._forget(record_id)
+        record = self._take(record_id)
+        self._journal.remove(record_id)
+        self._discard(record)
+
+    async def _store_beside(self, record: FileRecord) -> str:
+        parent, name = await self._place(record)
+        inode = Inode(_NOBODY, parent, name, self._attrs_of(record, parent, name), None)
+        open_file = OpenFile(cache=self._tables.cache, spool=self._spool, base=record.content.base)
+        open_file.restore(record.content)
+        async with open_file.held_still():
+            return await self._conflicts.keep_beside(inode, open_file, Copy.RECOVERED)
+
+    def _discard(self, record: FileRecord) -> None:
         if record.content.spooled is not None:
             self._spool.restore(record.content.spooled).discard()
 
-    def _parked(self, record_id: RecordId) -> FileRecord:
-        if record_id not in self.parked:
+    def _take(self, record_id: RecordId) -> FileRecord:
+        record = self.parked.pop(record_id, None)
+        if record is None:
             message = f"nothing is parked under the number {record_id}"
             raise NoEntryError(message)
-        return self.parked[record_id]
-
-    def _forget(self, record_id: RecordId) -> None:
-        del self.parked[record_id]
-        self._journal.remove(record_id)
+        return record
 
     async def _take_up(self, record_id: RecordId, record: FileRecord) -> None:
         parent, name = await self._place(record)

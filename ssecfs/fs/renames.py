@@ -181,9 +181,12 @@ class Renames:
         if source is None:
             # Not on the server yet: what is there under the new name will be replaced by the first upload.
             replaced = target.inode.version if target.inode is not None else None
+            ghost = await self._storing.find_arrived(inode)
             self._switch_file(inode, target, replaced)
+            if ghost is not None:
+                await self._store.delete(ghost)
             return
-        await self._save_vouched(inode, target.inode)
+        await self._storing.save_vouched(inode, target.inode)
         source = inode.version or source
         old_parent = parent_of(inode)
         is_last = target.parent is not old_parent and await self._removal.is_last(inode)
@@ -199,16 +202,6 @@ class Renames:
         reach(CrashPoint.COPIED)
         if may_delete:
             await self._removal.delete(source, old_parent, is_last=is_last)
-
-    async def _save_vouched(self, *inodes: Inode | None) -> None:
-        """Before the server knows of a rename: what a record vouches for has to be there under the name that it has.
-
-        Else the end of the daemon in the middle of the rename would leave an older content under one of the names.
-        """
-        for inode in inodes:
-            open_file = self._tables.open_files.peek(inode.ino) if inode is not None else None
-            if inode is not None and open_file is not None and self._ledger.vouches_for(inode):
-                await self._storing.upload(inode, open_file)
 
     async def _copy_file(self, inode: Inode, target: Target, target_key: ObjectKey) -> ObjectVersion:
         """Copy a clean file as it is now on the server, and switch.

@@ -18,7 +18,7 @@ from ssecfs.content.openfile import OpenFile
 from ssecfs.content.openfiles import OpenFiles
 from ssecfs.content.upload import upload as send
 from ssecfs.crash import CrashPoint, reach
-from ssecfs.errors import ObjectChangedError, ObjectExistsError
+from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError
 from ssecfs.fs.conflicts import Conflicts, ForgetAttributes
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.sealing import Sealing
@@ -154,6 +154,27 @@ class Storing:
                 break
         if sealing.is_early and inode.saved is Saved.NO:
             await self.save_attrs(inode)  # somebody set others than those that the upload began with
+
+    async def find_arrived(self, inode: Inode) -> ObjectKey | None:
+        """The object of a file whose upload failed for all we know, but got there: it must not stay under the old name."""
+        object_key = self._tables.namespace.file_key(inode.path)
+        if not inode.unsure:
+            return None
+        try:
+            info = await self._store.head(object_key)
+        except ObjectMissingError:
+            return None
+        return object_key if info.metadata.get(SEAL_NAME) in inode.unsure else None
+
+    async def save_vouched(self, *inodes: Inode | None) -> None:
+        """Before the server knows of a rename: what a record vouches for has to be there under the name that it has.
+
+        Else the end of the daemon in the middle of the rename would leave an older content under one of the names.
+        """
+        for inode in inodes:
+            open_file = self._tables.open_files.peek(inode.ino) if inode is not None else None
+            if inode is not None and open_file is not None and self._ledger.vouches_for(inode):
+                await self.upload(inode, open_file)
 
     async def _begin(self, inode: Inode, open_file: OpenFile, object_key: ObjectKey) -> tuple[Sealing, Upload]:
         """The upload of a content, or of what streaming has left of it, and the attributes that go with it."""

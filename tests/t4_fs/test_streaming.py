@@ -20,11 +20,9 @@ SIZE = 45 * MIB + 7
 PART = 8 * MIB
 CONTENT = random.Random(5).randbytes(SIZE)
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
-
 
 @pytest.fixture
-def store() -> MemoryStore:
+def store(autojump_clock: trio.testing.MockClock) -> MemoryStore:
     return MemoryStore()
 
 
