@@ -10,7 +10,7 @@ import trio.testing
 from support.fsrig import FsRig, errno_name, fs_mount
 from support.strangestore import StrangeStore, once, refuse
 
-from ssecfs.errors import SsecfsError, StoreBusyError
+from ssecfs.errors import SsecfsError, StaleError, StoreBusyError
 from ssecfs.fs.renames import Replace
 from ssecfs.s3.types import ObjectKey
 from ssecfs.tree.attrs import SealState
@@ -152,7 +152,9 @@ async def test_file_that_another_client_changed_is_renamed_as_it_is_now(rig: FsR
     await store.by_another("a", b"theirs")
     await rig.rename("a", "b")
     assert store.bodies() == {"b": b"theirs"}
-    assert await rig.fs.files.read(fh, 0, 99) == b"theirs"
+    assert await rig.read("b") == b"theirs"
+    with pytest.raises(StaleError):
+        await rig.fs.files.read(fh, 0, 99)
     await rig.close(fh)
 
 

@@ -1,62 +1,26 @@
 """Write-back and what the next mount makes of the journal; without a kernel, killed at chosen moments."""
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import trio
-from support.fsrig import End, FsRig, fs_mount
-from support.memory_store import MemoryStore
+from support.fsrig import End, fs_mount
+from support.writeback import WatchedStore, behind, bodies, pass_time, write
 
-from ssecfs.errors import AccessDeniedError, NoEntryError, ObjectChangedError, StoreUnreachableError
+from ssecfs.errors import NoEntryError, ObjectChangedError, StoreUnreachableError
 from ssecfs.fs.closing import Durability, WriteBack
-from ssecfs.s3.types import Always, ObjectKey, ObjectVersion, PutCondition
-from ssecfs.sizes import GIB, KIB
+from ssecfs.s3.types import Always, ObjectKey
+from ssecfs.sizes import KIB
 
-WRITE_BACK = WriteBack(Durability.JOURNAL, GIB)
 LARGE = bytes(range(256)) * 4 * 1300
 """Over a megabyte: too much to be recorded inline, with a last block that is not full."""
-
-
-@dataclass
-class WatchedStore(MemoryStore):
-    """A store that tells when it is asked to store something."""
-
-    has_put: trio.Event = field(default_factory=trio.Event)
-
-    async def put(
-        self, object_key: ObjectKey, body: bytes, metadata: Mapping[str, str], condition: PutCondition
-    ) -> ObjectVersion:
-        self.has_put.set()
-        return await super().put(object_key, body, metadata, condition)
 
 
 @pytest.fixture
 def store(mock_clock: trio.testing.MockClock) -> WatchedStore:
     """Time stands still, so that nothing is done behind the program before a test lets it pass."""
     return WatchedStore()
-
-
-async def pass_time(clock: trio.testing.MockClock, seconds: float) -> None:
-    """Let the tasks do what is due by then."""
-    await trio.testing.wait_all_tasks_blocked()  # they have to be waiting for it
-    clock.jump(seconds)
-    await trio.testing.wait_all_tasks_blocked()
-
-
-def behind(store: WatchedStore, folder: Path, end: End = End.UNMOUNTED) -> AbstractAsyncContextManager[FsRig]:
-    return fs_mount(store, folder, write_back=WRITE_BACK, end=end)
-
-
-async def write(rig: FsRig, path: str, content: bytes) -> None:
-    await rig.write(path, 0, content, os.O_CREAT | os.O_TRUNC)
-
-
-def bodies(store: WatchedStore) -> dict[str, bytes]:
-    return {object_key: stored.body for object_key, stored in store.objects.items()}
 
 
 @pytest.mark.parametrize("content", [b"", b"small", LARGE], ids=["empty", "inline", "in containers"])
@@ -278,80 +242,6 @@ async def test_fsync_waits_for_the_server(store: WatchedStore, tmp_path: Path) -
         await rig.fs.files.fsync(fh)
         assert bodies(store) == {"file": b"content"}
         await rig.close(fh)
-
-
-async def make_files(store: WatchedStore, count: int) -> None:
-    await store.put(ObjectKey("dir/"), b"", {}, Always())
-    for number in range(count):
-        await store.put(ObjectKey(f"dir/{number}"), b"x", {}, Always())
-
-
-async def test_removals_go_in_one_request_behind_the_program(store: WatchedStore, tmp_path: Path) -> None:
-    await make_files(store, 300)
-    async with behind(store, tmp_path) as rig:
-        for name in await rig.listdir("dir"):
-            await rig.unlink(f"dir/{name}")
-        assert (len(store.objects), store.operations["delete"], store.operations["delete_many"]) == (301, 0, 0)
-        assert await rig.listdir("dir") == []
-        await rig.rmdir("dir")
-        assert await rig.listdir("") == []
-    assert (bodies(store), store.operations["delete_many"]) == ({}, 1)
-
-
-async def test_removed_name_can_be_used_again_at_once(store: WatchedStore, tmp_path: Path) -> None:
-    await make_files(store, 2)
-    async with behind(store, tmp_path) as rig:
-        await rig.unlink("dir/0")
-        await write(rig, "dir/0", b"new")
-        await rig.unlink("dir/1")
-        await rig.mkdir("dir/1")
-        await rig.rename("dir/0", "dir/1/0")
-        assert await rig.listdir("dir") == ["1"]
-    assert bodies(store) == {"dir/": b"", "dir/1/": b"", "dir/1/0": b"new"}
-
-
-async def test_removals_are_done_by_the_next_mount_unless_somebody_stored_the_name_since(
-    store: WatchedStore, tmp_path: Path
-) -> None:
-    await make_files(store, 3)
-    async with behind(store, tmp_path, End.KILLED) as rig:
-        for name in "012":
-            await rig.unlink(f"dir/{name}")
-        assert len(store.objects) == 4
-    await store.put(ObjectKey("dir/1"), b"theirs", {}, Always())
-    await store.delete(ObjectKey("dir/2"))
-    async with behind(store, tmp_path) as rig:
-        assert await rig.listdir("dir") == ["1"]
-    assert bodies(store) == {"dir/": b"", "dir/1": b"theirs"}
-    store.operations.clear()
-    async with behind(store, tmp_path):
-        assert store.operations["head"] == 0
-
-
-async def test_removal_that_the_server_refuses_brings_the_name_back(
-    store: WatchedStore, tmp_path: Path, mock_clock: trio.testing.MockClock
-) -> None:
-    await make_files(store, 1)
-    async with behind(store, tmp_path) as rig:
-        store.fail_next("delete", AccessDeniedError("may not delete"))
-        await rig.unlink("dir/0")
-        await pass_time(mock_clock, 6)
-        assert await rig.listdir("dir") == ["0"]
-    assert len(store.objects) == 2
-
-
-async def test_removals_wait_for_a_server_that_is_away(
-    store: WatchedStore, tmp_path: Path, mock_clock: trio.testing.MockClock
-) -> None:
-    await make_files(store, 1)
-    async with behind(store, tmp_path) as rig:
-        store.fail_next("delete", StoreUnreachableError("away"), StoreUnreachableError("away"))
-        await rig.unlink("dir/0")
-        for seconds in (1, 10, 10):
-            assert rig.deferring.doomed == 1
-            await pass_time(mock_clock, seconds)
-        assert rig.deferring.doomed == 0
-    assert bodies(store) == {"dir/": b""}
 
 
 async def test_renamed_file_whose_upload_arrived_unnoticed_is_not_left_under_its_old_name(
