@@ -58,17 +58,27 @@ def unsigned_head(method: str, target: str, **headers: str) -> bytes:
 
 
 def connected(server: S3Server) -> socket.socket:
+    """A connection without TLS."""
     place = urlsplit(server.url)
-    connection = socket.create_connection((place.hostname, place.port), timeout=20)
-    if server.ca_bundle is None:
-        return connection
-    return ssl.create_default_context(cafile=server.ca_bundle).wrap_socket(connection, server_hostname=place.hostname)
+    return socket.create_connection((place.hostname, place.port), timeout=20)
+
+
+@contextmanager
+def secured(server: S3Server) -> Iterator[socket.socket]:
+    """A connection with TLS if the server speaks it."""
+    with connected(server) as plain:
+        if server.ca_bundle is None:
+            yield plain
+            return
+        context = ssl.create_default_context(cafile=server.ca_bundle)
+        with context.wrap_socket(plain, server_hostname=urlsplit(server.url).hostname) as connection:
+            yield connection
 
 
 def exchange(server: S3Server, *sent: bytes, is_ended: bool = False) -> bytes:
     """Send, and read until the server closes the connection."""
     answer = b""
-    with connected(server) as connection, suppress(ConnectionError):
+    with secured(server) as connection, suppress(ConnectionError):
         for piece in sent:
             connection.sendall(piece)
         if is_ended:

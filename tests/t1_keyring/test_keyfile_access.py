@@ -121,8 +121,9 @@ def test_keyfile_of_another_user_is_refused_even_where_we_could_read_it(keyfile_
 @pytest.fixture
 def keyfile_in_the_open(keyfile: Path) -> Path:
     """A private keyfile in folders that every user can enter."""
-    for folder in keyfile.parents[:3]:
-        folder.chmod(0o755)
+    for folder in keyfile.parents:
+        if folder.owner() == keyfile.owner() and folder.name.startswith(("pytest-", "popen-", "test_")):
+            folder.chmod(0o755)
     return keyfile
 
 

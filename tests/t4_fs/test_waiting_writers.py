@@ -120,5 +120,5 @@ async def test_open_that_cannot_empty_a_file_leaves_no_handle(tmp_path: Path, au
         pins = inode.pins
         assert await errno_of(rig.open("file", os.O_WRONLY | os.O_TRUNC)) == "ETIMEDOUT"
         assert (inode.pins, rig.fs.files.unsaved_inodes()) == (pins, [])
-        await trio.sleep(60)
+        await rig.flush()
         assert rig.store.objects[ObjectKey("file")].body == LARGE
