@@ -64,6 +64,8 @@ class Removal:
             if inode.version is not None:
                 async with self._ledger.removing(inode):
                     await self.delete(inode.version, parent_of(inode), is_last=await self.is_last(inode))
+            elif (arrived := await self._storing.find_arrived(inode)) is not None:
+                await self._store.delete(arrived)
             reach(CrashPoint.DELETED)
             self.note_gone(inode)
 

@@ -181,6 +181,8 @@ class Renames:
         if source is None:
             # Not on the server yet: what is there under the new name will be replaced by the first upload.
             replaced = target.inode.version if target.inode is not None else None
+            if target.inode is not None:
+                inode.unsure |= target.inode.unsure  # its upload may be there, or get there: ours to replace
             ghost = await self._storing.find_arrived(inode)
             self._switch_file(inode, target, replaced)
             if ghost is not None:

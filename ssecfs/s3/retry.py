@@ -144,7 +144,7 @@ class RetryingStore:
             attempts += 1
             try:
                 return await attempt()
-            except (ObjectExistsError, ObjectChangedError, StoreProtocolError):
+            except (ObjectExistsError, ObjectChangedError, ObjectMissingError, StoreProtocolError):
                 if attempts == 1:
                     raise
                 own = await self._own_upload(object_key, size, metadata)

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from support.memory_store import MemoryStore
 
-from ssecfs.errors import ObjectChangedError, StoreProtocolError
+from ssecfs.errors import ObjectChangedError, ObjectMissingError, StoreProtocolError
 from ssecfs.room import Room
 from ssecfs.s3.multipart import upload_parts
 from ssecfs.s3.retry import RetryingStore
@@ -47,6 +47,18 @@ async def test_completion_that_was_done_is_not_taken_for_a_failure(inner: Memory
         store, A, len(BODY), read, metadata={"name": "value"}, condition=IfAbsent(), room=Room(64 * MIB)
     )
     assert (inner.objects[A].version, inner.objects[A].body) == (version, BODY)
+
+
+async def test_completion_that_was_done_is_known_although_its_refusal_cannot_be_read(
+    inner: MemoryStore, store: RetryingStore
+) -> None:
+    """A 404 whose body got lost says only that something is missing: here the upload, which has become the object."""
+    inner.lose_answer("complete_upload")
+    inner.fail_next("complete_upload", None, ObjectMissingError("404"))
+    version = await upload_parts(
+        store, A, len(BODY), read, metadata={"name": "value"}, condition=IfAbsent(), room=Room(64 * MIB)
+    )
+    assert inner.objects[A].version == version
 
 
 async def test_completion_that_really_failed_is_a_failure(inner: MemoryStore, store: RetryingStore) -> None:

@@ -244,19 +244,6 @@ async def test_fsync_waits_for_the_server(store: WatchedStore, tmp_path: Path) -
         await rig.close(fh)
 
 
-async def test_renamed_file_whose_upload_arrived_unnoticed_is_not_left_under_its_old_name(
-    store: WatchedStore, tmp_path: Path
-) -> None:
-    async with fs_mount(store, tmp_path) as rig:
-        store.lose_answer("put")
-        with pytest.raises(StoreUnreachableError):
-            await write(rig, "file", b"content")
-        assert bodies(store) == {"file": b"content"}
-        await rig.rename("file", "renamed")
-        assert await rig.listdir("") == ["renamed"]
-    assert bodies(store) == {"renamed": b"content"}
-
-
 async def test_content_is_published_once_and_stays_parked_when_that_fails(
     store: WatchedStore, tmp_path: Path, mock_clock: trio.testing.MockClock
 ) -> None:
