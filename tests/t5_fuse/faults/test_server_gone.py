@@ -190,7 +190,6 @@ threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
 
 WAITING = {
     "stat": "os.stat(path + '/stat/unknown')",
-    "open": "os.open(path + '/open/inside', os.O_RDONLY)",
     "readdir": "os.listdir(path + '/readdir')",
     "read": "os.pread(os.open(path + '/unread', os.O_RDONLY), 10, 0)",
     "direct read": "os.pread(os.open(path + '/unlink/inside', os.O_RDONLY | os.O_DIRECT), 10, 0)",
