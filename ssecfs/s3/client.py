@@ -265,8 +265,10 @@ class BotoStore:
             condition,
         )
         self._fits.note(upload.object_key, self._key_of(upload))
-        if not answer.get("ETag"):  # Ceph 16 leaves it empty
-            return (await self.head(upload.object_key)).version
+        # On AWS LastModified is when the upload began, which may be hours ago; and Ceph 16 leaves the ETag empty.
+        found = (await self.head(upload.object_key)).version
+        if answer.get("ETag", "") in {"", found.etag}:
+            return found
         return _version_now(upload.object_key, sum(part.size for part in parts), answer)
 
     async def abort_upload(self, upload: Upload) -> None:

@@ -187,6 +187,7 @@ async def test_multipart_upload_becomes_one_object(store: ObjectStore) -> None:
         return body[byte_range.start : byte_range.stop]
 
     version = await upload_parts(store, A, len(body), part, metadata={"mode": "5"}, condition=IfAbsent(), room=Room(64 * MIB))
+    assert (await store.head(A)).version == version, "exactly: its time may be when the upload began"
     assert version.size == len(body)
     assert await read(store, version, 8 * MIB - 5, 8 * MIB + 5) == body[8 * MIB - 5 : 8 * MIB + 5]
     assert dict((await store.head(A)).metadata) == {"mode": "5"}

@@ -15,8 +15,8 @@ from ssecfs.sizes import MIB
 pytestmark = pytest.mark.mount
 
 CONTENT = random.Random(1).randbytes(3 * BLOCK_SIZE + 77)
-AROUND = {"CreateMultipartUpload": 1, "CompleteMultipartUpload": 1, "HeadObject": 1}
-"""What an upload in parts costs beside the parts."""
+AROUND = {"CreateMultipartUpload": 1, "CompleteMultipartUpload": 1, "HeadObject": 2}
+"""What an upload in parts costs beside the parts: two looks, whether the name is as expected and at its new time."""
 
 SIZES = (0, 1, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, len(CONTENT), len(CONTENT) + 1, 5 * BLOCK_SIZE)
 
