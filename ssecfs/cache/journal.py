@@ -32,7 +32,7 @@ from ssecfs.cache.records import (
     parse_move,
     parse_removal,
 )
-from ssecfs.cache.salvage import PAGE_BYTES, is_log_begun, is_sound, read_rows
+from ssecfs.cache.salvage import PAGE_BYTES, Row, is_log_begun, is_sound, read_rows
 from ssecfs.cache.seal import ContentId, open_record, seal_record
 from ssecfs.errors import BrokenSealError, CacheFullError, LocalError, SpoolError
 from ssecfs.s3.types import ObjectVersion
@@ -55,6 +55,9 @@ _TABLES: Final = {
     "records": "CREATE TABLE records (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
     "removals": "CREATE TABLE removals (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
 }
+
+_KINDS: Final = {"records": b"journal", "moves": b"move", "removals": b"removal"}
+"""What the seal of a row is bound to, by its table."""
 
 _NOT_DAMAGE: Final = {
     sqlite3.SQLITE_FULL,
@@ -229,7 +232,7 @@ class Journal:
         except OSError as error:
             raise _translate(error) from error
         try:
-            rows = read_rows(self._path, _TABLES)
+            rows = self._choose(*read_rows(self._path, list(_TABLES)))
             self._set_aside(damage, len(rows))
             connection = self._open()
             connection.execute("BEGIN")
@@ -239,6 +242,21 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             raise _translate(error) from error
         return connection
+
+    def _choose(self, before: list[Row], after: list[Row]) -> list[Row]:
+        """Of the rows before and after the damage: what comes later if it opens, else what was there before."""
+        chosen = {(table, record_id): value for table, record_id, value in before}
+        for table, record_id, value in after:
+            if (table, record_id) not in chosen or self._opens(table, record_id, value):
+                chosen[table, record_id] = value
+        return [(table, record_id, value) for (table, record_id), value in chosen.items()]
+
+    def _opens(self, table: str, record_id: int, value: bytes) -> bool:
+        try:
+            open_record(self._cipher, self._label(_KINDS[table], record_id), value)
+        except (BrokenSealError, AttributeError, OverflowError):  # a damaged row need not have a number of ours
+            return False
+        return True
 
     def _open(self) -> sqlite3.Connection:
         if not is_sound(self._path):

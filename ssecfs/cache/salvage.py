@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,18 +56,29 @@ def is_log_begun(path: Path) -> bool:
     return len(_read_log(path)) > _HEADER.size
 
 
-def read_rows(path: Path, tables: Iterable[str]) -> list[Row]:
+def read_rows(path: Path, tables: Sequence[str]) -> tuple[list[Row], list[Row]]:
     """The rows of a damaged file that can be read, by their tables; the file and its log stay as they are.
+
+    Returns:
+        The rows as of the last transaction before the damage in the log, and those as of its end as far as it can be mended.
+        After a power cut the first are what was synced, and the others may be any mixture; after other damage the others are
+        newer. Which of them are true, their seals tell.
 
     Raises:
         OSError: no room for a copy.
     """
+    log = _read_log(path)
+    return _rows_with(path, log, tables), _rows_with(path, _mended(log), tables)
+
+
+def _rows_with(path: Path, log: bytes, tables: Sequence[str]) -> list[Row]:
+    """The rows of a file that would have another log."""
     rows: dict[tuple[str, int], bytes] = {}
     with TemporaryDirectory(dir=path.parent, prefix="salvage-") as folder:
         copy = Path(folder) / path.name
         with suppress(FileNotFoundError):
             shutil.copyfile(path, copy)
-        Path(f"{copy}-wal").write_bytes(_mended(_read_log(path)))
+        Path(f"{copy}-wal").write_bytes(log)
         with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
             for table in tables:
                 for order in ("ASC", "DESC"):  # from both ends, up to what is damaged

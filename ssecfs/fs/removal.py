@@ -65,7 +65,7 @@ class Removal:
                 async with self._ledger.removing(inode):
                     await self.delete(inode.version, parent_of(inode), is_last=await self.is_last(inode))
             elif (arrived := await self._storing.find_arrived(inode)) is not None:
-                await self._store.delete(arrived)
+                await self.delete(arrived, parent_of(inode), is_last=False)
             reach(CrashPoint.DELETED)
             self.note_gone(inode)
 

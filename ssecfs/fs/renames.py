@@ -183,10 +183,10 @@ class Renames:
             replaced = target.inode.version if target.inode is not None else None
             if target.inode is not None:
                 inode.unsure |= target.inode.unsure  # its upload may be there, or get there: ours to replace
-            ghost = await self._storing.find_arrived(inode)
+            ghost, old_parent = await self._storing.find_arrived(inode), parent_of(inode)
             self._switch_file(inode, target, replaced)
             if ghost is not None:
-                await self._store.delete(ghost)
+                await self._removal.delete(ghost, old_parent, is_last=False)
             return
         await self._storing.save_vouched(inode, target.inode)
         source = inode.version or source

@@ -155,7 +155,7 @@ class Storing:
         if sealing.is_early and inode.saved is Saved.NO:
             await self.save_attrs(inode)  # somebody set others than those that the upload began with
 
-    async def find_arrived(self, inode: Inode) -> ObjectKey | None:
+    async def find_arrived(self, inode: Inode) -> ObjectVersion | None:
         """The object of a file whose upload failed for all we know, but got there: it must not stay under the old name."""
         object_key = self._tables.namespace.file_key(inode.path)
         if not inode.unsure:
@@ -164,7 +164,7 @@ class Storing:
             info = await self._store.head(object_key)
         except ObjectMissingError:
             return None
-        return object_key if info.metadata.get(SEAL_NAME) in inode.unsure else None
+        return info.version if info.metadata.get(SEAL_NAME) in inode.unsure else None
 
     async def save_vouched(self, *inodes: Inode | None) -> None:
         """Before the server knows of a rename: what a record vouches for has to be there under the name that it has.

@@ -147,7 +147,7 @@ class Disk:
             self._name(number, {path: FOLDER})
         elif entry.kind == "U":
             self._name(number, {path: None})
-        elif entry.kind == "R":
+        elif entry.kind == "R" and path in self._shown:  # else it failed
             self._name(number, {path: None, Path(entry.second.decode()): self._shown[path]})
 
     def _name(self, number: int, changes: dict[Path, File | None]) -> None:

@@ -105,3 +105,26 @@ def test_log_of_another_journal_gives_nothing_wrong(folder: Path, small: Small, 
     other = make_small(tmp_path / "other")
     check(folder, {**small.closed, "journal.sqlite-wal": other.killed["journal.sqlite-wal"]}, small)
     check(folder, {**other.closed, "journal.sqlite-wal": small.killed["journal.sqlite-wal"]}, small)
+
+
+def test_power_cut_in_what_was_not_synced_leaves_what_was(folder: Path, tmp_path: Path) -> None:
+    """Of the frames after the last sync the disk has kept the end and not the pages before: as a power cut may leave it."""
+    with closing(open_journal(tmp_path)) as journal:
+        numbers = [journal.new_id() for _ in range(4)]
+        for number in numbers[:2]:
+            journal.store(number, file_record(b"synced %d" % number))
+        journal.sync()
+        synced = len(read_files(tmp_path)["journal.sqlite-wal"])
+        for number in numbers[2:]:
+            journal.store(number, file_record(b"later %d" % number, b"x" * 9000))
+        files = dict(read_files(tmp_path))
+    log = files["journal.sqlite-wal"]
+    frame = 24 + 4096
+    for lost in range(synced, len(log) - frame, frame):
+        files["journal.sqlite-wal"] = log[: lost + 24] + bytes(4096) + log[lost + frame :]
+        for path in folder.iterdir():
+            path.unlink()
+        write_files(folder, files)
+        with closing(open_journal(folder)) as journal:
+            found = journal.load()
+            assert {found[number].path for number in numbers[:2]} == {b"synced %d" % number for number in numbers[:2]}
