@@ -1,13 +1,34 @@
-"""Short nurseries inside one call: whichever task fails first, its error is the call's error.
+"""Tasks: short nurseries inside one call, and tasks that nobody waits for.
 
-Floor 1. A trio nursery wraps even one failure in a group, and callers would have to know that there was a nursery. Tasks that
-outlive a call are started in the mount's nursery, by ``app.assembly``.
+Floor 1. A trio nursery wraps even one failure in a group, and callers would have to know that there was a nursery: with
+``open_tasks`` whichever task fails first, its error is the call's error. Tasks that outlive a call run in the mount's nursery,
+which the first bug would end; ``start_alone`` is the boundary of those that have no error to hand to anybody.
 """
 
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final, TypeVarTuple
 
 import trio
+
+LOGGER: Final = logging.getLogger(__name__)
+
+Arguments = TypeVarTuple("Arguments")
+
+
+def start_alone(
+    nursery: trio.Nursery, name: str, task: Callable[[*Arguments], Awaitable[None]], *arguments: *Arguments
+) -> None:
+    """Start a task whose bugs end nothing but itself; its traceback is in the log."""
+    nursery.start_soon(_run_alone, name, task, arguments, name=name)
+
+
+async def _run_alone(name: str, task: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
+    try:
+        await task(*arguments)
+    except Exception:
+        LOGGER.exception("a bug ended the task %r", name)
 
 
 @asynccontextmanager

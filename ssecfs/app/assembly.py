@@ -10,8 +10,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,7 +34,7 @@ from ssecfs.cache.records import FileRecord
 from ssecfs.cache.segments import CacheOptions, Segments
 from ssecfs.cache.spool import Spool
 from ssecfs.content.openfiles import OpenFiles
-from ssecfs.errors import SsecfsError
+from ssecfs.errors import CacheDirError, EndpointError, LocalError, SsecfsError, StoreError
 from ssecfs.fs.attributes import Overrides
 from ssecfs.fs.closing import Durability, WriteBack
 from ssecfs.fs.conflicts import Origin
@@ -88,16 +88,31 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
         stack.callback(containers.close)
         index = Index(directory.index, directory.keys)
         stack.callback(index.close)
-        journal = Journal(directory.journal, directory.keys.records, directory.namespace_id)
+        with _start_up():
+            journal = Journal(directory.journal, directory.keys.records, directory.namespace_id)
         stack.callback(journal.close)
         socket_path = control_socket_path(options.mountpoint)
         prepare_folder(socket_path)
         stack.callback(socket_path.unlink, missing_ok=True)
         async with trio.open_nursery() as nursery:
-            mount = await _assemble(options, keyring, connection, Disk(directory, containers, index, journal), nursery)
+            with _start_up():
+                mount = await _assemble(options, keyring, connection, Disk(directory, containers, index, journal), nursery)
             await nursery.start(serve_control, socket_path, handlers(mount), end, name="control")
             await _serve(options, mount, nursery, on_ready)
             nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def _start_up() -> Iterator[None]:
+    """What fails before anything is mounted, whoever is asked then, is told to the user as a failed start."""
+    try:
+        yield
+    except LocalError as error:
+        message = f"{error}; nothing was mounted, and what is unsaved stays where it is"
+        raise CacheDirError(message) from error
+    except StoreError as error:
+        message = f"the server failed while the mount began: {error}; nothing was mounted, try again"
+        raise EndpointError(message) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +167,10 @@ async def _assemble(
     )
     built = build(ground, _habits(options, trust, disk.containers))
     await built.filesystem.nodes.load_root()
-    await built.recovery.begin(records)
+    if options.access is Access.READ_WRITE:
+        await built.recovery.begin(records)
+    elif records:
+        LOGGER.warning("%d unsaved files of an earlier mount wait for one that may write", len(records))
     return Mount(options.source, connection.endpoint, built, tables.open_files, cache, deferring, disk.journal)
 
 

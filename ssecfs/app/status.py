@@ -32,6 +32,8 @@ def describe(mountpoint: Path, answer: Answer) -> str:
         f"  saved       {answer['saved']} times, failed {answer['failed']} times",
         f"  cache       {cache_line(answer)}",
     ]
+    if answer["to_delete"]:
+        lines.insert(2, f"  to delete   {answer['to_delete']} objects, whose files are removed already")
     if answer["refused"]:
         lines.insert(3, f"  refused     {answer['refused']} files, which the server does not take; they are tried again")
     lines += [

@@ -102,15 +102,15 @@ class Journal:
 
     def load(self) -> dict[RecordId, FileRecord]:
         """All records of files that open, oldest first; those that do not are counted."""
-        return self._load("records", b"journal", parse_file)
+        return self._load("records", parse_file)
 
     def load_moves(self) -> dict[RecordId, MoveRecord]:
         """The renames that were under way when an earlier mount ended; as load."""
-        return self._load("moves", b"move", parse_move)
+        return self._load("moves", parse_move)
 
     def load_removals(self) -> dict[RecordId, ObjectVersion]:
         """What was to be deleted when an earlier mount ended; as load."""
-        return self._load("removals", b"removal", parse_removal)
+        return self._load("removals", parse_removal)
 
     @property
     def damaged(self) -> int:
@@ -146,43 +146,27 @@ class Journal:
             CacheFullError: no room on the disk; everything is as before.
             SpoolError: the disk fails.
         """
-        value = seal_record(self._cipher, self._label(b"journal", record_id), format_file(record))
-        with self._change() as connection:
-            connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?)", (record_id, value))
-            connection.executemany("DELETE FROM records WHERE record_id = ?", [(other,) for other in removed])
+        self._store("records", record_id, format_file(record), removed)
 
     def remove(self, record_id: RecordId) -> None:
         """Drop a record; on a disk that fails it stays, which costs a look at the server after the next mount."""
-        try:
-            with self._change() as connection:
-                connection.execute("DELETE FROM records WHERE record_id = ?", (record_id,))
-        except LocalError as error:
-            LOGGER.warning("a record stays in the journal, although its file is saved: %s", error)
+        self._remove("records", [record_id])
 
     def store_move(self, record_id: RecordId, move: MoveRecord) -> None:
         """Keep a rename; errors as store."""
-        value = seal_record(self._cipher, self._label(b"move", record_id), format_move(move))
-        with self._change() as connection:
-            connection.execute("INSERT OR REPLACE INTO moves VALUES (?, ?)", (record_id, value))
+        self._store("moves", record_id, format_move(move))
 
     def remove_move(self, record_id: RecordId) -> None:
-        """Drop a rename that has ended; errors as store."""
-        with self._change() as connection:
-            connection.execute("DELETE FROM moves WHERE record_id = ?", (record_id,))
+        """Drop a rename that has ended; as remove."""
+        self._remove("moves", [record_id])
 
     def store_removal(self, record_id: RecordId, version: ObjectVersion) -> None:
         """Keep a removal; errors as store."""
-        value = seal_record(self._cipher, self._label(b"removal", record_id), format_removal(version))
-        with self._change() as connection:
-            connection.execute("INSERT OR REPLACE INTO removals VALUES (?, ?)", (record_id, value))
+        self._store("removals", record_id, format_removal(version))
 
     def remove_removals(self, record_ids: Sequence[RecordId]) -> None:
-        """Drop removals that are done; on a disk that fails they stay, at the cost of a look after the next mount."""
-        try:
-            with self._change() as connection:
-                connection.executemany("DELETE FROM removals WHERE record_id = ?", [(record_id,) for record_id in record_ids])
-        except LocalError as error:
-            LOGGER.warning("removals stay in the journal, although they are done: %s", error)
+        """Drop removals that are done; as remove."""
+        self._remove("removals", record_ids)
 
     def sync(self) -> None:
         """Make everything so far survive a power cut. Thread: any.
@@ -207,20 +191,33 @@ class Journal:
         os.close(self._log)
         self._connection.close()
 
-    def _load(self, table: str, kind: bytes, parse: Callable[[bytes], _Record]) -> dict[RecordId, _Record]:
+    def _store(self, table: str, record_id: RecordId, text: bytes, removed: Iterable[RecordId] = ()) -> None:
+        value = seal_record(self._cipher, self._label(table, record_id), text)
+        with self._change() as connection:
+            connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (record_id, value))
+            connection.executemany(f"DELETE FROM {table} WHERE record_id = ?", [(other,) for other in removed])
+
+    def _remove(self, table: str, record_ids: Sequence[RecordId]) -> None:
+        try:
+            with self._change() as connection:
+                connection.executemany(f"DELETE FROM {table} WHERE record_id = ?", [(number,) for number in record_ids])
+        except LocalError as error:
+            LOGGER.warning("%d rows of %s stay in the journal, although they are settled: %s", len(record_ids), table, error)
+
+    def _load(self, table: str, parse: Callable[[bytes], _Record]) -> dict[RecordId, _Record]:
         found = {}
         self._damaged[table] = 0
         for record_id, value in self._connection.execute(f"SELECT record_id, value FROM {table} ORDER BY record_id"):
             try:
-                found[RecordId(record_id)] = parse(open_record(self._cipher, self._label(kind, record_id), value))
+                found[RecordId(record_id)] = parse(open_record(self._cipher, self._label(table, record_id), value))
             except (BrokenSealError, ValueError, KeyError, TypeError):
                 self._damaged[table] += 1
         if self._damaged[table]:
             LOGGER.error("%d %s in the journal do not open; they are left as they are", self._damaged[table], table)
         return found
 
-    def _label(self, kind: bytes, record_id: int) -> bytes:
-        return kind + self._namespace_id + record_id.to_bytes(8, "little", signed=True)
+    def _label(self, table: str, record_id: int) -> bytes:
+        return _KINDS[table] + self._namespace_id + record_id.to_bytes(8, "little", signed=True)
 
     def _open_or_mend(self) -> sqlite3.Connection:
         try:
@@ -253,7 +250,7 @@ class Journal:
 
     def _opens(self, table: str, record_id: int, value: bytes) -> bool:
         try:
-            open_record(self._cipher, self._label(_KINDS[table], record_id), value)
+            open_record(self._cipher, self._label(table, record_id), value)
         except (BrokenSealError, AttributeError, OverflowError):  # a damaged row need not have a number of ours
             return False
         return True

@@ -173,7 +173,7 @@ class Files:
         handle = await self._let_change(fh)
         await handle.open_file.truncate(0)
         self._streaming.drop(handle.inode)
-        self._note_written(handle)
+        self._note_written(handle, 0)
 
     async def read(self, fh: int, offset: int, length: int) -> bytes:
         """Read up to length bytes; shorter only at the end of the file."""
@@ -191,7 +191,7 @@ class Files:
         """Write piece; set-id bits go, whoever writes (the kernel does not say who; on a local disk root would leave them)."""
         handle = await self._let_change(fh)
         written = await handle.open_file.write(offset, piece)
-        self._note_written(handle)
+        self._note_written(handle, written)
         self._streaming.note_written(handle.inode, handle.open_file, ByteRange(offset, offset + written))
         return written
 
@@ -201,11 +201,11 @@ class Files:
         await self._saver.let_change(handle.inode, handle.open_file)
         return self._get(fh)
 
-    def _note_written(self, handle: FileHandle) -> None:
+    def _note_written(self, handle: FileHandle, written_bytes: int) -> None:
         handle.inode.attrs = handle.inode.attrs.with_content(handle.open_file.size, self._now_ns())
         handle.inode.saved = Saved.NO
         handle.open_file.note_written()
-        self._ledger.note_written(handle.inode, handle.open_file)
+        self._ledger.note_written(handle.inode, handle.open_file, written_bytes)
 
     def note_opener(self, fh: int, pid: int) -> None:
         """Remember which process, by the kernel's number, opened a handle."""

@@ -25,6 +25,7 @@ from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import LocalError, SsecfsError
 from ssecfs.s3.types import ObjectKey
 from ssecfs.sizes import MIB
+from ssecfs.tasks import start_alone
 from ssecfs.threads import run_in
 from ssecfs.tree.attrs import Attrs
 from ssecfs.tree.attrtext import NS_PER_S
@@ -37,7 +38,7 @@ NOTE_AFTER_S: Final = 5.0
 """A file that is being written is recorded when its first change is that old,"""
 
 NOTE_BYTES: Final = 4 * MIB
-"""and whenever that much more of it is dirty."""
+"""and whenever that much more of it has been written."""
 
 MetadataFor = Callable[[Attrs, ObjectKey], Mapping[str, str]]
 
@@ -50,12 +51,14 @@ class _Slot:
         record_id: its place in the journal.
         record: as it is there; None: not yet.
         changes: of the open file when it was recorded.
+        written_bytes: by programs since then.
         is_syncing: the record is about to be stored, once the blocks that it vouches for are synced.
     """
 
     record_id: RecordId
     record: FileRecord | None = None
     changes: int = 0
+    written_bytes: int = 0
     is_syncing: bool = False
 
 
@@ -109,24 +112,21 @@ class Ledger:
         """Count the files that are recorded as safe and not on the server yet."""
         return sum(1 for slot in self._slots.values() if _phase(slot) is Phase.CLOSED)
 
-    def note_written(self, inode: Inode, open_file: OpenFile) -> None:
+    def note_written(self, inode: Inode, open_file: OpenFile, written_bytes: int) -> None:
         """The content changed: record it, now or in a while. What is vouched for stays recorded as it is."""
         slot = self._slots.get(inode.ino)
         if slot is None:
-            slot = self._slots[inode.ino] = _Slot(self._journal.new_id())
+            slot = self._slot_of(inode)
             if not self._young:
-                self._nursery.start_soon(self._note_young, name="note")
+                start_alone(self._nursery, "note", self._note_young)
             self._young.append(_Young(trio.current_time() + NOTE_AFTER_S, inode, open_file, slot))
-        recorded = sum(stop - start for start, stop in slot.record.content.dirty) if slot.record is not None else 0
-        if open_file.dirty_bytes >= recorded + NOTE_BYTES:
+        slot.written_bytes += written_bytes
+        if slot.written_bytes >= NOTE_BYTES:
             self._note_open(inode, open_file, slot)
 
     def record(self, inode: Inode, open_file: OpenFile) -> None:
         """Record the content as it is now, for ``ssecfs recover``, unless a record vouches for what it was."""
-        slot = self._slots.get(inode.ino)
-        if slot is None:
-            slot = self._slots[inode.ino] = _Slot(self._journal.new_id())
-        self._note_open(inode, open_file, slot)
+        self._note_open(inode, open_file, self._slot_of(inode))
 
     def is_vouched_for(self, inode: Inode, open_file: OpenFile) -> bool:
         """Tell whether all of the content is recorded as safe."""
@@ -152,9 +152,7 @@ class Ledger:
         Raises:
             LocalError: it could not be kept on the local disk.
         """
-        slot = self._slots.get(inode.ino)
-        if slot is None:
-            slot = self._slots[inode.ino] = _Slot(self._journal.new_id())
+        slot = self._slot_of(inode)
         before = slot.record
         changes = open_file.changes
         record = self._record(inode, open_file, Phase.CLOSED)
@@ -250,10 +248,7 @@ class Ledger:
 
     def drop_move(self, record_id: RecordId) -> None:
         """The rename of a directory has ended; should this fail, the next mount finds that it has."""
-        try:
-            self._journal.remove_move(record_id)
-        except LocalError as error:
-            LOGGER.warning("the rename of a directory stays in the journal, although it has ended: %s", error)
+        self._journal.remove_move(record_id)
 
     async def note_arrived(self, inode: Inode) -> None:
         """The content is on the server: before its blocks may go or change, its record is gone for good."""
@@ -271,6 +266,13 @@ class Ledger:
         slot = self._take(inode)
         if slot is not None and slot.record is not None:
             self._journal.remove(slot.record_id)
+
+    def _slot_of(self, inode: Inode) -> _Slot:
+        """The slot of an inode; a new one if there is none."""
+        slot = self._slots.get(inode.ino)
+        if slot is None:
+            slot = self._slots[inode.ino] = _Slot(self._journal.new_id())
+        return slot
 
     def _take(self, inode: Inode) -> _Slot | None:
         slot = self._slots.pop(inode.ino, None)
@@ -293,6 +295,7 @@ class Ledger:
                 self._note_open(young.inode, young.open_file, young.slot)
 
     def _note_open(self, inode: Inode, open_file: OpenFile, slot: _Slot) -> None:
+        slot.written_bytes = 0
         if _phase(slot) is Phase.CLOSED:
             return
         try:

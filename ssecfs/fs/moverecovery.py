@@ -16,7 +16,7 @@ from ssecfs.cache.records import FileRecord, MoveRecord, Step
 from ssecfs.errors import ObjectMissingError, SsecfsError
 from ssecfs.fs.ledger import MetadataFor
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import ETag, ObjectInfo, ObjectKey, ObjectVersion
+from ssecfs.s3.types import ObjectKey, ObjectVersion
 from ssecfs.tasks import open_tasks
 from ssecfs.tree.attrbook import AttrBook
 from ssecfs.tree.attrs import Attrs, SealState
@@ -60,8 +60,7 @@ class MoveRecovery:
         content = record.content
         if content.base is not None and content.base == record.version:
             content = replace(content, base=version)
-        stand_in = ObjectVersion(old_key, ETag(""), content.size, record.noted_s)
-        attrs = self._book.parse(ObjectInfo(stand_in, record.metadata, key_md5=None))
+        attrs = self._book.parse(old_key, record.metadata, content.size, record.noted_s)
         metadata = self._metadata_for(attrs, new_key)
         return replace(record, path=path, version=version, metadata=metadata, sent=frozenset(), content=content)
 

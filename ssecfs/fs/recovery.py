@@ -24,7 +24,7 @@ from ssecfs.fs.removed import Removed
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Tables
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import ETag, ObjectInfo, ObjectVersion
+from ssecfs.s3.types import ObjectVersion
 from ssecfs.tasks import open_tasks
 from ssecfs.tree.attrs import SEAL_NAME, Attrs
 from ssecfs.tree.inodes import Ino, Inode, Saved
@@ -157,8 +157,7 @@ class Recovery:
         if await self._is_done(record, parent, name):
             self._journal.remove(record_id)
             reach(CrashPoint.FOUND_STORED)
-            if record.content.spooled is not None:
-                self._spool.restore(record.content.spooled).discard()
+            self._discard(record)
         elif record.phase is Phase.OPEN:
             LOGGER.warning("a file was being written when an earlier mount ended; see ssecfs recover")
             self.parked[record_id] = record
@@ -197,8 +196,7 @@ class Recovery:
 
     def _attrs_of(self, record: FileRecord, parent: Inode, name: Name) -> Attrs:
         object_key = self._tables.namespace.file_key(join_path(parent.path, name))
-        version = ObjectVersion(object_key, ETag(""), record.content.size, record.noted_s)
-        return self._tables.book.parse(ObjectInfo(version, record.metadata, key_md5=None))
+        return self._tables.book.parse(object_key, record.metadata, record.content.size, record.noted_s)
 
     async def _place(self, record: FileRecord) -> tuple[Inode, Name]:
         """The directory and name of a record; directories that are no more on the server come back with its upload.

@@ -5,11 +5,20 @@ Imported by ``fs.saving`` and ``fs.conflicts``.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from ssecfs.crash import CrashPoint, reach
 from ssecfs.s3.types import ObjectKey
 from ssecfs.tree.attrs import SEAL_NAME, Attrs, format_metadata
 from ssecfs.tree.inodes import Inode
+
+
+class Timing(Enum):
+    """What the attributes of an upload are worth, which S3 takes when it begins."""
+
+    COMPLETE = "the content is complete by then"
+    EARLY = "the content is still being written: the file's times are those that the upload began with"
+    OVERTAKEN = "as EARLY, but somebody has set attributes since: they are to be saved afterwards"
 
 
 @dataclass(slots=True)
@@ -19,8 +28,7 @@ class Sealing:
     Attributes:
         attrs: the inode's when the upload began.
         stored: the same with the digest, as they are in the metadata.
-        is_early: the upload begins before the content is complete.
-        times_count: if so, and nobody sets attributes meanwhile, the file's times are those that it began with.
+        timing: see there.
         note_sending: told of the seal, one more that the inode is unsure of, before anything is sent.
         sent: the metadata.
     """
@@ -29,8 +37,7 @@ class Sealing:
     object_key: ObjectKey
     seal_key: bytes
     note_sending: Callable[[Inode, str], Awaitable[None]]
-    is_early: bool = False
-    times_count: bool = False
+    timing: Timing = Timing.COMPLETE
     attrs: Attrs = field(init=False)
     stored: Attrs = field(init=False)
     sent: dict[str, str] = field(default_factory=dict)

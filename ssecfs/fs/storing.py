@@ -21,7 +21,7 @@ from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError
 from ssecfs.fs.conflicts import Conflicts, ForgetAttributes
 from ssecfs.fs.ledger import Ledger
-from ssecfs.fs.sealing import Sealing
+from ssecfs.fs.sealing import Sealing, Timing
 from ssecfs.fs.streaming import Streaming
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.store import ObjectStore
@@ -152,8 +152,8 @@ class Storing:
                 reach(CrashPoint.SETTLED)
                 self._note_uploaded(inode, open_file, version, sealing)
                 break
-        if sealing.is_early and inode.saved is Saved.NO:
-            await self.save_attrs(inode)  # somebody set others than those that the upload began with
+        if sealing.timing is Timing.OVERTAKEN and inode.saved is Saved.NO:
+            await self.save_attrs(inode)
 
     async def find_arrived(self, inode: Inode) -> ObjectVersion | None:
         """The object of a file whose upload failed for all we know, but got there: it must not stay under the old name."""
@@ -186,12 +186,13 @@ class Storing:
         return sealing, partial(send, self._copier, open_file, object_key, sealing)
 
     def _note_uploaded(self, inode: Inode, open_file: OpenFile, version: ObjectVersion, sealing: Sealing) -> None:
-        if sealing.is_early:
+        if sealing.timing is not Timing.COMPLETE:
             sealing.stored = replace(sealing.stored, size=version.size)
-        if inode.attrs is sealing.attrs or sealing.times_count:
+        if sealing.timing is Timing.EARLY:
             inode.attrs = sealing.stored
-            if sealing.is_early:
-                self._forget_attributes(inode.ino)
+            self._forget_attributes(inode.ino)
+        elif inode.attrs is sealing.attrs:
+            inode.attrs = sealing.stored
         if inode.linkage is Linkage.UNLINKED:
             return
         had_pages = inode.seen_version is not None and inode.seen_version == open_file.base

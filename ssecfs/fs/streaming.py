@@ -18,14 +18,14 @@ from ssecfs.content.openfile import OpenFile
 from ssecfs.crash import CrashPoint, reach
 from ssecfs.errors import SsecfsError, StoreError
 from ssecfs.fs.ledger import Ledger
-from ssecfs.fs.sealing import Sealing
+from ssecfs.fs.sealing import Sealing, Timing
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.multipart import PARTS_AT_ONCE
 from ssecfs.s3.partplan import stream_part, stream_part_number
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ByteRange, ObjectKey, ObjectVersion, PartReceipt, PutCondition, Upload
 from ssecfs.sizes import MIB
-from ssecfs.tasks import open_tasks
+from ssecfs.tasks import open_tasks, start_alone
 from ssecfs.tree.inodes import Inode, Linkage
 from ssecfs.tree.names import Namespace
 
@@ -49,7 +49,7 @@ class Stream:
         outdated: of these, those whose bytes were written again meanwhile.
         first: all parts before that one are on the server.
         is_over: no part is to be begun any more.
-        has_failed: it is of no use.
+        is_usable: what was sent is there, and nothing is on its way any more.
         news: set when there may be something to do.
         idle: set when no part is on its way.
     """
@@ -64,7 +64,7 @@ class Stream:
     outdated: set[int] = field(default_factory=set)
     first: int = 1
     is_over: bool = False
-    has_failed: bool = False
+    is_usable: bool = False
     news: trio.Event = field(default_factory=trio.Event)
     idle: trio.Event = field(default_factory=trio.Event)
 
@@ -127,10 +127,10 @@ class Streaming:
                 stream.wake()
         elif open_file.size >= BEGIN_BYTES and open_file.is_sequential and self._may_stream(inode):
             object_key = self._namespace.file_key(inode.path)
-            sealing = Sealing(inode, object_key, self._seal_key, self._ledger.note_sending, is_early=True, times_count=True)
+            sealing = Sealing(inode, object_key, self._seal_key, self._ledger.note_sending, Timing.EARLY)
             stream = self._streams[inode.ino] = Stream(inode, open_file, object_key, sealing)
             open_file.stop_digest()
-            self._nursery.start_soon(self._run, stream, name="stream")
+            start_alone(self._nursery, "stream", self._run, stream)
 
     def _may_stream(self, inode: Inode) -> bool:
         """Where the server cannot copy, attributes that are set later would cost another upload."""
@@ -140,7 +140,7 @@ class Streaming:
         """Somebody set attributes: those that the upload began with are not right."""
         stream = self._streams.get(inode.ino)
         if stream is not None:
-            stream.sealing.times_count = False
+            stream.sealing.timing = Timing.OVERTAKEN
 
     async def take(self, inode: Inode, object_key: ObjectKey) -> Stream | None:
         """End the streaming of a file that is saved now, and held still; None: it is not streamed, or of no use."""
@@ -148,9 +148,9 @@ class Streaming:
         if stream is None:
             return None
         await self._end(stream)
-        if stream.upload is not None and not stream.has_failed and stream.object_key == object_key:
+        if stream.is_usable and stream.object_key == object_key:
             return stream
-        self._nursery.start_soon(self._abort, stream, name="abort")
+        start_alone(self._nursery, "abort", self._abort, stream)
         return None
 
     async def complete(self, stream: Stream, condition: PutCondition) -> ObjectVersion:
@@ -185,7 +185,7 @@ class Streaming:
         """Nobody wants the file any more."""
         stream = self._streams.pop(inode.ino, None)
         if stream is not None:
-            self._nursery.start_soon(self._drop, stream, name="abort")
+            start_alone(self._nursery, "abort", self._drop, stream)
 
     async def _run(self, stream: Stream) -> None:
         """Send parts as they get complete, a few at a time."""
@@ -195,13 +195,9 @@ class Streaming:
             async with open_tasks() as nursery:
                 for _ in range(PARTS_AT_ONCE):
                     nursery.start_soon(self._send_some, stream)
+            stream.is_usable = True
         except SsecfsError as error:
             LOGGER.debug("a file cannot be streamed, it is uploaded when it is closed: %s", error)
-            stream.has_failed = True
-        except Exception:
-            # The boundary of a background task: a bug must neither end the mount nor the upload at close.
-            LOGGER.exception("a file cannot be streamed")
-            stream.has_failed = True
         finally:
             stream.is_over = True
             stream.idle.set()

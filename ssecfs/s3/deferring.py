@@ -7,6 +7,7 @@ So only other clients see the objects a little longer.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import trio
@@ -23,6 +24,7 @@ from ssecfs.s3.types import (
     PutCondition,
     Upload,
 )
+from ssecfs.tasks import start_alone
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class DeferringStore:
         Raises:
             StoreError: the endpoint could not be reached, or is busy; they are still to be deleted.
         """
-        await self._delete_those(lambda object_key: object_key.startswith(prefix))
+        await self._delete_until(lambda: not any(object_key.startswith(prefix) for object_key in self._doomed))
 
     async def head(self, object_key: ObjectKey) -> ObjectInfo:
         """See ObjectStore."""
@@ -99,7 +101,7 @@ class DeferringStore:
         self._doomed[object_key] = None
         if not self._is_waiting:
             self._is_waiting = True
-            self._nursery.start_soon(self._delete_in_a_moment, name="delete")
+            start_alone(self._nursery, "delete", self._delete_in_a_moment)
 
     async def delete_many(self, object_keys: Sequence[ObjectKey]) -> None:
         """See ObjectStore; at once."""
@@ -134,18 +136,18 @@ class DeferringStore:
 
     async def _settle(self, object_key: ObjectKey) -> None:
         if object_key in self._doomed:
-            await self._delete_those(lambda doomed: doomed == object_key)
+            await self._delete_until(lambda: object_key not in self._doomed)
 
-    async def _delete_those(self, may_go: Callable[[ObjectKey], bool]) -> None:
-        """Delete some; when it has begun, whatever else is to be deleted goes with them."""
-        if not any(map(may_go, self._doomed)):
+    async def _delete_until(self, is_done: Callable[[], bool]) -> None:
+        """Delete, the oldest first, until it is enough."""
+        if is_done():
             return
         async with self._one_at_a_time:
-            while any(map(may_go, self._doomed)):
+            while not is_done():
                 await self._delete_oldest()
 
     async def _delete_oldest(self) -> None:
-        batch = list(self._doomed)[:BATCH]
+        batch = list(islice(self._doomed, BATCH))
         try:
             if len(batch) == 1:
                 await self._inner.delete(batch[0])
@@ -154,18 +156,21 @@ class DeferringStore:
         except StoreError as error:
             if error.transient:
                 raise
-            LOGGER.error("%d objects that were removed here could not be deleted, and are back: %s", len(batch), error)  # noqa: TRY400
+            LOGGER.error("what was removed here could not be deleted, and is back: %s", error)  # noqa: TRY400
         for object_key in batch:
             self._doomed.pop(object_key, None)
         self._note_deleted(batch)
 
     async def _delete_in_a_moment(self) -> None:
         pause_s = PAUSE_S
-        while self._doomed:
-            await trio.sleep(pause_s)
-            try:
-                await self.flush()
-            except StoreError as error:
-                LOGGER.warning("%d objects are not deleted yet, trying again: %s", len(self._doomed), error)
-                pause_s = RETRY_S
-        self._is_waiting = False
+        try:
+            while self._doomed:
+                await trio.sleep(pause_s)
+                try:
+                    await self.flush()
+                    pause_s = PAUSE_S
+                except StoreError as error:
+                    LOGGER.warning("%d objects are not deleted yet, trying again: %s", len(self._doomed), error)
+                    pause_s = RETRY_S
+        finally:
+            self._is_waiting = False

@@ -9,7 +9,7 @@ Attributes belong to a version: as long as listings show that version, no HEAD i
 import logging
 import stat
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -18,7 +18,7 @@ import trio
 from ssecfs.errors import ObjectMissingError
 from ssecfs.log import digest_name
 from ssecfs.s3.store import ObjectStore
-from ssecfs.s3.types import ObjectInfo, ObjectKey, ObjectVersion
+from ssecfs.s3.types import ETag, ObjectInfo, ObjectKey, ObjectVersion
 from ssecfs.tree.attrs import Attrs, Defaults, SealState, format_metadata, parse_attrs
 from ssecfs.tree.attrshelf import AttrShelf, Record
 from ssecfs.tree.names import SEPARATOR
@@ -120,9 +120,10 @@ class AttrBook:
         self._keep(version.object_key, Known(version, attrs, trio.current_time()))
         self._shelf.store(version.object_key, Record(version, metadata))
 
-    def parse(self, info: ObjectInfo) -> Attrs:
-        """The attributes in what HEAD told, or would tell; nothing is noted."""
-        return parse_attrs(info, self._defaults, self._seal_key)
+    def parse(self, object_key: ObjectKey, metadata: Mapping[str, str], size: int, modified_s: int) -> Attrs:
+        """The attributes of an object that is not on the server yet, from the metadata that it is to have; nothing is noted."""
+        version = ObjectVersion(object_key, ETag(""), size, modified_s)
+        return parse_attrs(ObjectInfo(version, metadata, key_md5=None), self._defaults, self._seal_key)
 
     def note_info(self, info: ObjectInfo, as_of: float) -> Known:
         """Remember what HEAD or GET told; as_of: loop time at which it was asked."""

@@ -30,7 +30,7 @@ BROAD_CATCHES: Final = {
     "ssecfs/fuse/boundary.py": "a bug must not end the mount: it becomes EIO, with its traceback in the log",
     "ssecfs/fuse/interrupts.py": "the error goes to whoever waits, and through his boundary; else it is logged",
     "ssecfs/fs/saving.py": "the boundary of a background task: a bug must neither end the mount nor drop unsaved data",
-    "ssecfs/fs/streaming.py": "the boundary of a background task: a bug must neither end the mount nor the upload at close",
+    "ssecfs/tasks.py": "the boundary of tasks that nobody waits for: a bug must not end the mount; its traceback is in the log",
     "ssecfs/server/service.py": "the server's boundary: a bug becomes a 500 answer, with its traceback in the log",
     "ssecfs/cache/blockcache.py": "single flight: the error goes to all who wait, and through each one's boundary",
     "ssecfs/tree/attrbook.py": "single flight: the error goes to all who wait, and through each one's boundary",

@@ -159,3 +159,13 @@ def test_second_mount_of_the_same_with_the_same_cache_is_refused(server: S3Serve
         (tmp_path / "mnt2").mkdir()
         place = Mounting(server, tmp_path / "mnt2", first.cache, keyfile, "bucket/twice")
         refused(place, errors.CacheDirError, "in use")
+
+
+def test_journal_that_cannot_be_opened_is_refused(place: Mounting, server: S3Server, tmp_path: Path, keyfile: Path) -> None:
+    place.source = "bucket/no-journal"
+    place.mount()
+    place.umount()
+    (journal,) = place.cache.rglob("journal.sqlite")
+    journal.unlink()
+    journal.mkdir()
+    refused(place, errors.CacheDirError, "journal", "nothing was mounted")

@@ -118,3 +118,18 @@ def test_what_could_not_be_closed_is_to_be_recovered_after_a_plain_umount(mounte
     assert ssecfs("recover", mounted.path, "--publish", "all").returncode == 0
     (found,) = mounted.path.iterdir()
     assert (found.name.startswith("file.recovered-"), found.read_bytes()) == (True, b"content")
+
+
+@WRITE_BACK
+def test_read_only_mount_leaves_alone_what_waits_for_one_that_may_write(mounted: Mounting, options: tuple[str, ...]) -> None:
+    with faults(mounted.server, REFUSED):
+        os.close(write(mounted.path / "file", b"content"))
+        mounted.kill_daemon()
+    mounted.server.operations()
+    mounted.mount("--read-only")
+    assert list(mounted.path.iterdir()) == []
+    assert "wait for one that may write" in mounted.log()
+    mounted.umount()
+    assert mounted.server.operations().keys() <= {"ListObjectsV2", "HeadObject", "GetObject"}
+    mounted.mount(*options)
+    assert (mounted.path / "file").read_bytes() == b"content"
