@@ -59,8 +59,12 @@ def _dispatch(arguments: list[str]) -> int:
     if is_fuse_helper_call(arguments):
         # mount -t fuse.ssecfs calls us as: ssecfs SOURCE MOUNTPOINT -o …
         arguments = ["mount", *arguments]
-    parsed = vars(build_parser().parse_args(arguments))
+    found, unknown = build_parser().parse_known_args(arguments)
+    parsed = vars(found)
     name = parsed.pop("command")
+    if unknown:
+        message = f"unrecognized arguments: {' '.join(unknown)}; see ssecfs {name} --help"
+        raise ConfigError(message)
     # Imported late: the help of one command does not wait for the libraries of another.
     run = importlib.import_module(f"ssecfs.app.{name}").run
     result: int = run({given: value for given, value in parsed.items() if value is not None})

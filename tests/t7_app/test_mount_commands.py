@@ -114,6 +114,8 @@ def test_verify_with_another_key_looks_at_nothing(place: Mounting, tmp_path: Pat
         (("flush", "/tmp"), "no ssecfs daemon of yours serves /tmp"),
         (("cache", "/tmp"), "no ssecfs daemon of yours serves /tmp"),
         (("cache", "check", "/tmp"), "write either ssecfs cache MOUNTPOINT [--drop], or ssecfs cache verify DIR"),
+        (("mount", "bucket", "/tmp", "--writebak"), "unrecognized arguments: --writebak; see ssecfs mount --help"),
+        (("recover", "/tmp", "--publish", "1", "--discard", "1"), "either publish or discard: one at a time"),
         (("cache", "verify", "/tmp"), "say which customer key opens the cache: --keyfile FILE"),
     ],
 )
