@@ -19,6 +19,7 @@ from typing import Final, Generic, TypeVar
 import trio
 
 from ssecfs.errors import CallInterruptedError, SsecfsError
+from ssecfs.tasks import start_alone
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Interrupts:
         self._waiting[waiting] = None
         if not self._is_looking:
             self._is_looking = True
-            self._nursery.start_soon(self._look, name="interrupts")
+            start_alone(self._nursery, "interrupts", self._look)
         try:
             with waiting.scope:
                 yield
@@ -136,13 +137,15 @@ class Interrupts:
 
     async def _look(self) -> None:
         """Let go who is to end, as long as anybody waits."""
-        while self._waiting:
-            await trio.sleep(LOOK_S)
-            until = trio.current_time() - LOOK_S
-            for waiting in self._waiting:
-                if waiting.since <= until and is_ending(waiting.pid):
-                    waiting.scope.cancel()
-        self._is_looking = False
+        try:
+            while self._waiting:
+                await trio.sleep(LOOK_S)
+                until = trio.current_time() - LOOK_S
+                for waiting in self._waiting:
+                    if waiting.since <= until and is_ending(waiting.pid):
+                        waiting.scope.cancel()
+        finally:
+            self._is_looking = False
 
 
 def is_ending(pid: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from ssecfs.errors import StoreError
+from ssecfs.s3.forwarding import ForwardingStore
 from ssecfs.s3.store import ObjectStore, Sink
 from ssecfs.s3.types import (
     ByteRange,
@@ -41,7 +42,7 @@ MAX_DOOMED: Final = 10 * BATCH
 """Deletions that are put off at most; who wants another waits."""
 
 
-class DeferringStore:
+class DeferringStore(ForwardingStore):
     """An ObjectStore that deletes later, over one that deletes at once.
 
     Owns: the object keys to be deleted, oldest first. Invariant: while one is among them, no request for it is made below.
@@ -49,7 +50,7 @@ class DeferringStore:
 
     def __init__(self, inner: ObjectStore, nursery: trio.Nursery, note_deleted: Callable[[Sequence[ObjectKey]], None]) -> None:
         """Take the store below; note_deleted hears of what is gone, or could not be deleted for good."""
-        self._inner = inner
+        super().__init__(inner)
         self._nursery = nursery
         self._note_deleted = note_deleted
         self._doomed: dict[ObjectKey, None] = {}
@@ -103,22 +104,10 @@ class DeferringStore:
             self._is_waiting = True
             start_alone(self._nursery, "delete", self._delete_in_a_moment)
 
-    async def delete_many(self, object_keys: Sequence[ObjectKey]) -> None:
-        """See ObjectStore; at once."""
-        await self._inner.delete_many(object_keys)
-
     async def list_page(self, prefix: str, delimiter: str, token: str | None, max_keys: int = 1000) -> ListPage:
         """See ObjectStore."""
         await self.flush(prefix)
         return await self._inner.list_page(prefix, delimiter, token, max_keys)
-
-    async def create_upload(self, object_key: ObjectKey, metadata: Mapping[str, str]) -> Upload:
-        """See ObjectStore."""
-        return await self._inner.create_upload(object_key, metadata)
-
-    async def put_part(self, upload: Upload, part_number: int, body: bytes) -> PartReceipt:
-        """See ObjectStore."""
-        return await self._inner.put_part(upload, part_number, body)
 
     async def copy_part(self, upload: Upload, part_number: int, source: ObjectVersion, byte_range: ByteRange) -> PartReceipt:
         """See ObjectStore."""
@@ -129,10 +118,6 @@ class DeferringStore:
         """See ObjectStore."""
         await self._settle(upload.object_key)
         return await self._inner.complete_upload(upload, parts, condition)
-
-    async def abort_upload(self, upload: Upload) -> None:
-        """See ObjectStore."""
-        await self._inner.abort_upload(upload)
 
     async def _settle(self, object_key: ObjectKey) -> None:
         if object_key in self._doomed:

@@ -8,15 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ssecfs.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError
-from ssecfs.s3.store import ObjectStore, Sink
+from ssecfs.s3.forwarding import ForwardingStore
+from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import (
     Absence,
     Always,
-    ByteRange,
     IfAbsent,
     IfUnchanged,
-    ListPage,
-    ObjectInfo,
     ObjectKey,
     ObjectVersion,
     PartReceipt,
@@ -38,21 +36,13 @@ class StoreFeatures:
     has_if_unchanged: bool
 
 
-class GuardedStore:
+class GuardedStore(ForwardingStore):
     """An ObjectStore that keeps every condition, over one that may not."""
 
     def __init__(self, inner: ObjectStore, features: StoreFeatures) -> None:
         """Take the store below and what its endpoint can do."""
-        self._inner = inner
+        super().__init__(inner)
         self._features = features
-
-    async def head(self, object_key: ObjectKey) -> ObjectInfo:
-        """See ObjectStore."""
-        return await self._inner.head(object_key)
-
-    async def get(self, version: ObjectVersion, byte_range: ByteRange, sink: Sink) -> ObjectInfo:
-        """See ObjectStore."""
-        return await self._inner.get(version, byte_range, sink)
 
     async def put(
         self, object_key: ObjectKey, body: bytes, metadata: Mapping[str, str], condition: PutCondition
@@ -68,39 +58,11 @@ class GuardedStore:
             await self._check(target, condition)
         return await self._inner.copy(source, target, metadata, Always())
 
-    async def delete(self, object_key: ObjectKey) -> None:
-        """See ObjectStore."""
-        await self._inner.delete(object_key)
-
-    async def delete_many(self, object_keys: Sequence[ObjectKey]) -> None:
-        """See ObjectStore."""
-        await self._inner.delete_many(object_keys)
-
-    async def list_page(self, prefix: str, delimiter: str, token: str | None, max_keys: int = 1000) -> ListPage:
-        """See ObjectStore."""
-        return await self._inner.list_page(prefix, delimiter, token, max_keys)
-
-    async def create_upload(self, object_key: ObjectKey, metadata: Mapping[str, str]) -> Upload:
-        """See ObjectStore."""
-        return await self._inner.create_upload(object_key, metadata)
-
-    async def put_part(self, upload: Upload, part_number: int, body: bytes) -> PartReceipt:
-        """See ObjectStore."""
-        return await self._inner.put_part(upload, part_number, body)
-
-    async def copy_part(self, upload: Upload, part_number: int, source: ObjectVersion, byte_range: ByteRange) -> PartReceipt:
-        """See ObjectStore."""
-        return await self._inner.copy_part(upload, part_number, source, byte_range)
-
     async def complete_upload(self, upload: Upload, parts: Sequence[PartReceipt], condition: PutCondition) -> ObjectVersion:
         """See ObjectStore. Always looks at the object itself, too: Ceph 16 checks conditions of single uploads only."""
         await self._check(upload.object_key, condition)
         left = condition if self._is_left_to_endpoint(condition) else Always()
         return await self._inner.complete_upload(upload, parts, left)
-
-    async def abort_upload(self, upload: Upload) -> None:
-        """See ObjectStore."""
-        await self._inner.abort_upload(upload)
 
     async def _kept(self, object_key: ObjectKey, condition: PutCondition) -> PutCondition:
         """The condition that the endpoint can be left to check; any other is checked here."""
