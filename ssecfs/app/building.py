@@ -131,6 +131,7 @@ def _make_saving(ground: Ground) -> Saving:
         namespace=tables.namespace,
         ledger=ledger,
         seal_key=ground.seal_key,
+        forget_attributes=ground.forget_attributes,
         nursery=ground.nursery,
     )
     conflicts = Conflicts(
@@ -187,7 +188,7 @@ def _make_operations(ground: Ground, habits: Habits, saving: Saving) -> Filesyst
         inodes=inodes,
         open_files=open_files,
         saver=saver,
-        closing=Closing(saver=saver, ledger=ledger, open_files=open_files, gate=gate, write_back=habits.write_back),
+        closing=_make_closing(ground, habits, saving),
         ledger=ledger,
         streaming=saving.streaming,
         reads=habits.reads,
@@ -223,6 +224,17 @@ def _make_operations(ground: Ground, habits: Habits, saving: Saving) -> Filesyst
         ),
         Xattrs(nodes=nodes, saver=saver, store=store, cache=tables.cache, now_ns=now_ns),
         habits.overrides,
+    )
+
+
+def _make_closing(ground: Ground, habits: Habits, saving: Saving) -> Closing:
+    return Closing(
+        saver=saving.saver,
+        ledger=saving.ledger,
+        streaming=saving.streaming,
+        open_files=ground.tables.open_files,
+        gate=saving.gate,
+        write_back=habits.write_back,
     )
 
 

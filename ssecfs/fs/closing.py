@@ -14,6 +14,7 @@ from ssecfs.errors import LocalError
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.saving import Saver
+from ssecfs.fs.streaming import Streaming
 from ssecfs.tree.inodes import Inode, Linkage
 
 
@@ -43,8 +44,18 @@ ON_SERVER: Final = WriteBack()
 class Closing:
     """Closes files. Owns nothing."""
 
-    def __init__(self, *, saver: Saver, ledger: Ledger, open_files: OpenFiles, gate: Gate, write_back: WriteBack) -> None:
+    def __init__(
+        self,
+        *,
+        saver: Saver,
+        ledger: Ledger,
+        streaming: Streaming,
+        open_files: OpenFiles,
+        gate: Gate,
+        write_back: WriteBack,
+    ) -> None:
         """Take the collaborators."""
+        self._streaming = streaming
         self._saver = saver
         self._ledger = ledger
         self._open_files = open_files
@@ -72,6 +83,7 @@ class Closing:
             if inode.linkage is not Linkage.LINKED or open_file is None or not open_file.is_dirty:
                 return inode.linkage is not Linkage.LOST
             if not self._ledger.is_vouched_for(inode, open_file):
+                self._streaming.adopt_times(inode)
                 try:
                     await self._ledger.vouch(inode, open_file)
                 except LocalError:

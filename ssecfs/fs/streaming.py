@@ -9,7 +9,8 @@ somebody sets its attributes: then they are saved by a copy afterwards.
 """
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import trio
@@ -107,9 +108,11 @@ class Streaming:
         namespace: Namespace,
         ledger: Ledger,
         seal_key: bytes,
+        forget_attributes: Callable[[int], None],
         nursery: trio.Nursery,
     ) -> None:
-        """Take the collaborators."""
+        """Take the collaborators; forget_attributes makes the kernel ask again for those of an inode number."""
+        self._forget_attributes = forget_attributes
         self._copier = copier
         self._store = store
         self._namespace = namespace
@@ -141,6 +144,15 @@ class Streaming:
         stream = self._streams.get(inode.ino)
         if stream is not None:
             stream.sealing.timing = Timing.OVERTAKEN
+
+    def adopt_times(self, inode: Inode) -> None:
+        """A file is closed before its upload is complete: it has the times now that it will have then."""
+        stream = self._streams.get(inode.ino)
+        if stream is None or stream.sealing.timing is not Timing.EARLY:
+            return
+        begun = stream.sealing.attrs
+        inode.attrs = replace(inode.attrs, atime_ns=begun.atime_ns, mtime_ns=begun.mtime_ns, ctime_ns=begun.ctime_ns)
+        self._forget_attributes(inode.ino)
 
     async def take(self, inode: Inode, object_key: ObjectKey) -> Stream | None:
         """End the streaming of a file that is saved now, and held still; None: it is not streamed, or of no use."""

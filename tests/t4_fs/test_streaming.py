@@ -12,9 +12,10 @@ from support.fsrig import FsRig, fs_mount
 from support.memory_store import MemoryStore
 
 from ssecfs.errors import ObjectChangedError, StoreBusyError
+from ssecfs.fs.closing import Durability, WriteBack
 from ssecfs.s3.partplan import stream_part, stream_part_number
 from ssecfs.s3.types import Always, ObjectKey
-from ssecfs.sizes import MIB
+from ssecfs.sizes import GIB, MIB
 
 SIZE = 45 * MIB + 7
 PART = 8 * MIB
@@ -145,6 +146,20 @@ async def test_times_are_those_of_the_object_after_close(store: MemoryStore, tmp
     async with fs_mount(store, tmp_path / "another") as rig:
         inode = await rig.walk("file")
         assert (inode.attrs.mtime_ns, inode.attrs.size, inode.saved) == shown
+
+
+async def test_times_do_not_change_any_more_after_a_close_that_did_not_wait(store: MemoryStore, tmp_path: Path) -> None:
+    """Else tar, for one, complains of a file that changes while it is read."""
+    async with fs_mount(store, tmp_path, write_back=WriteBack(Durability.JOURNAL, GIB)) as rig:
+        fh = await create(rig)
+        written = (await rig.walk("file")).attrs.mtime_ns
+        await rig.close(fh)
+        closed = (await rig.walk("file")).attrs
+        await rig.flush()
+        stored = (await rig.walk("file")).attrs
+        assert (stored.mtime_ns, stored.ctime_ns) == (closed.mtime_ns, closed.ctime_ns)
+        assert closed.mtime_ns < written
+    assert (store.operations["complete_upload"], store.operations["copy"]) == (1, 0)
 
 
 async def test_part_that_fails_is_sent_at_close(store: MemoryStore, tmp_path: Path) -> None:
