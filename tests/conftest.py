@@ -13,10 +13,13 @@ from typing import Final
 
 import pytest
 from hypothesis import settings
-from support.leftovers import mark_this_run, nothing_left_behind
-from support.secretwatch import SecretWatch
 
 from ssecfs.ssec import CustomerKey
+
+pytest.register_assert_rewrite("support")  # before anything of it is imported: its assertions say what they saw
+
+from support.leftovers import mark_this_run, nothing_left_behind  # noqa: E402
+from support.secretwatch import SecretWatch  # noqa: E402
 
 _WATCH: Final = pytest.StashKey[SecretWatch]()
 _LEFT_OUT: Final = pytest.StashKey[int]()
