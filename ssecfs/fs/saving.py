@@ -8,7 +8,7 @@ stays unsaved, is tried again and is never dropped.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -93,8 +93,12 @@ class Saver:
             ObjectChangedError: another client changed the object meanwhile, and its version counts; see ``conflicts``.
             StoreError: the endpoint refused or could not be reached; nothing is lost.
         """
+        await self._save_if(inode, _always)
+
+    async def _save_if(self, inode: Inode, is_due: Callable[[Inode], bool]) -> None:
+        """Save an inode, if that is still due when we have its lock: others may have saved it, and a program written on."""
         async with self._gate.changing(inode), inode.lock:
-            if inode.linkage is Linkage.UNLINKED:
+            if inode.linkage is Linkage.UNLINKED or not is_due(inode):
                 return
             open_file = self._tables.open_files.peek(inode.ino)
             try:
@@ -153,7 +157,7 @@ class Saver:
         """
         await open_file.wait_until_free()
         while self._ledger.is_frozen(inode):
-            await self.save(inode)
+            await self._save_if(inode, self._ledger.is_frozen)
             await open_file.wait_until_free()
 
     def _start(self, inode: Inode, pause_s: float) -> None:
@@ -174,7 +178,7 @@ class Saver:
         errors: list[SsecfsError] = []
 
         async def save(inode: Inode) -> None:
-            error = await self._try_to_save(inode)
+            error = await self._try_to_save(inode, _always)
             if error is not None:
                 errors.append(error)
             waiting = self._waiting.get(inode.ino)
@@ -196,10 +200,10 @@ class Saver:
             if open_file is not None and open_file.is_dirty:
                 self._ledger.record(waiting.inode, open_file)
 
-    async def _try_to_save(self, inode: Inode) -> SsecfsError | None:
+    async def _try_to_save(self, inode: Inode, is_due: Callable[[Inode], bool]) -> SsecfsError | None:
         """Save an inode, where a failure must not keep others from being saved; it is given back."""
         try:
-            await self.save(inode)
+            await self._save_if(inode, is_due)
         except SsecfsError as error:
             return error
         except Exception:
@@ -223,10 +227,10 @@ class Saver:
             if waiting.hurry.is_set():
                 # Somebody saved it. What changed since has a pause of its own.
                 waiting.hurry, pauses, pause_s = trio.Event(), iter(RETRY_S), COALESCE_S
-            elif not self._is_half_written(inode):
+            elif self._is_whole(inode):
                 pause_s = next(pauses, RETRY_S[-1])
                 async with self._behind:
-                    error = await self._try_to_save(inode)
+                    error = await self._try_to_save(inode, self._is_whole)
                 waiting.note(error)
                 if waiting.error is not None:
                     pause_s = PARKED_S if _is_refusal(waiting.error) else pause_s
@@ -238,10 +242,10 @@ class Saver:
             self._tables.open_files.release(inode.ino)
         self._tables.inodes.unpin(inode)
 
-    def _is_half_written(self, inode: Inode) -> bool:
-        """Tell whether a file has content that makes no sense yet: on the server it would replace a whole one."""
+    def _is_whole(self, inode: Inode) -> bool:
+        """Tell whether the content is not one that a program is writing: half of it would replace a whole one on the server."""
         open_file = self._tables.open_files.peek(inode.ino)
-        return open_file is not None and open_file.is_half_written and not self._ledger.is_vouched_for(inode, open_file)
+        return open_file is None or not open_file.is_half_written or self._ledger.is_vouched_for(inode, open_file)
 
     def _is_being_written(self, inode: Inode) -> bool:
         """Tell whether a file has unsaved content that nobody was told is safe, and is open for writing."""
@@ -274,6 +278,10 @@ class _Waiting:
     def note(self, error: SsecfsError | None) -> None:
         """An attempt to save it ended so; a conflict is settled."""
         self.error = None if isinstance(error, ObjectChangedError) else error
+
+
+def _always(_inode: Inode) -> bool:
+    return True
 
 
 def _is_refusal(error: SsecfsError | None) -> bool:

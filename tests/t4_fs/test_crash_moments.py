@@ -56,6 +56,23 @@ async def test_half_written_content_does_not_replace_what_was_closed(
         assert await rig.read("file") == b"whole"
 
 
+@pytest.mark.parametrize("writers", [1, 2])
+async def test_save_that_waited_for_another_one_does_not_take_along_what_was_written_since(
+    store: MemoryStore, tmp_path: Path, autojump_clock: trio.testing.MockClock, writers: int
+) -> None:
+    """Who writes to what the journal vouches for has it saved first, which others may want to do at the same time."""
+    async with fs_mount(store, tmp_path, write_back=WRITE_BACK, end=End.KILLED) as rig:
+        await rig.write("file", 0, LARGE, os.O_CREAT)
+        handles = [await rig.open("file", os.O_WRONLY) for _ in range(writers)]
+        inode = await rig.walk("file")
+        async with trio.open_nursery() as nursery, inode.lock:
+            for fh in handles:
+                nursery.start_soon(rig.fs.files.write, fh, 0, b"ha")
+            await trio.sleep(60)
+        await trio.sleep(60)
+        assert bodies(store) == {"file": LARGE}
+
+
 async def test_attributes_that_wait_do_not_take_half_written_content_along(
     store: MemoryStore, tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
