@@ -19,6 +19,7 @@ from ssecfs.fs.conflicts import Conflicts, ForgetAttributes, Origin
 from ssecfs.fs.directories import DirectoryOps
 from ssecfs.fs.entries import Entries
 from ssecfs.fs.files import Files, Reads
+from ssecfs.fs.filesahead import FilesAhead
 from ssecfs.fs.gate import Gate
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.newnames import NewNames
@@ -182,18 +183,7 @@ def _make_operations(ground: Ground, habits: Habits, saving: Saving) -> Filesyst
         trust=habits.trust,
     )
     new_names = NewNames(nodes, namespace)
-    files = Files(
-        nodes=nodes,
-        new_names=new_names,
-        inodes=inodes,
-        open_files=open_files,
-        saver=saver,
-        closing=_make_closing(ground, habits, saving),
-        ledger=ledger,
-        streaming=saving.streaming,
-        reads=habits.reads,
-        now_ns=now_ns,
-    )
+    files = _make_files(ground, habits, nodes, new_names, saving)
     removal = Removal(
         nodes=nodes,
         tables=tables,
@@ -224,6 +214,29 @@ def _make_operations(ground: Ground, habits: Habits, saving: Saving) -> Filesyst
         ),
         Xattrs(nodes=nodes, saver=saver, store=store, cache=tables.cache, now_ns=now_ns),
         habits.overrides,
+    )
+
+
+def _make_files(ground: Ground, habits: Habits, nodes: Nodes, new_names: NewNames, saving: Saving) -> Files:
+    tables = ground.tables
+    return Files(
+        nodes=nodes,
+        new_names=new_names,
+        inodes=tables.inodes,
+        open_files=tables.open_files,
+        saver=saving.saver,
+        closing=_make_closing(ground, habits, saving),
+        ledger=saving.ledger,
+        streaming=saving.streaming,
+        files_ahead=FilesAhead(
+            nodes=nodes,
+            inodes=tables.inodes,
+            directories=tables.directories,
+            cache=tables.cache,
+            nursery=ground.nursery,
+        ),
+        reads=habits.reads,
+        now_ns=ground.now_ns,
     )
 
 

@@ -15,6 +15,7 @@ from ssecfs.content.readahead import ReadAhead
 from ssecfs.errors import BadHandleError, EntryExistsError, IsADirError, ObjectChangedError, StaleError
 from ssecfs.fs.closing import Closing
 from ssecfs.fs.descriptors import has_descriptor
+from ssecfs.fs.filesahead import FilesAhead
 from ssecfs.fs.ledger import Ledger
 from ssecfs.fs.newnames import NewNames
 from ssecfs.fs.nodes import Nodes
@@ -107,6 +108,7 @@ class Files:
         closing: Closing,
         ledger: Ledger,
         streaming: Streaming,
+        files_ahead: FilesAhead,
         reads: Reads,
         now_ns: Clock,
     ) -> None:
@@ -119,6 +121,7 @@ class Files:
         self._closing = closing
         self._ledger = ledger
         self._streaming = streaming
+        self._files_ahead = files_ahead
         self._reads = reads
         self._now_ns = now_ns
         self._handles: dict[int, FileHandle] = {}
@@ -178,6 +181,8 @@ class Files:
     async def read(self, fh: int, offset: int, length: int) -> bytes:
         """Read up to length bytes; shorter only at the end of the file."""
         handle = self._get(fh)
+        if offset == 0 and not self._nodes.is_ours(handle.inode):
+            self._files_ahead.note_read(handle.inode)
         try:
             piece = await handle.open_file.read(offset, length, handle.read_ahead)
         except ObjectChangedError:

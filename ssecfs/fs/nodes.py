@@ -6,6 +6,7 @@ is trusted; what we changed and have not saved is ours and is not checked.
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import trio
@@ -272,10 +273,10 @@ class Nodes:
     async def _learn(self, parent: Inode, entry: Entry, as_of: float) -> Inode | None:
         if entry.version is None:
             return await self._complete_directory(parent, entry)
+        self._look_ahead(parent, entry)
         attrs = self._book.known(entry.version)
         if attrs is not None:
             return self._place(parent, entry, Sight(attrs, entry.version, as_of, Knowledge.FULL))
-        self._look_ahead(parent, entry)
         path = parent.path
         try:
             known = await self._book.load(entry.version.object_key)
@@ -373,7 +374,7 @@ class Nodes:
         """Start the requests that a program which goes through the directory will want next."""
         heads: list[ObjectKey] = []
         directories: list[Entry] = []
-        for ahead in self._directories.neighbours(parent, entry.name):
+        for ahead in self._directories.neighbours(parent, entry.name, partial(self._inodes.number_for, parent)):
             if ahead.version is not None:
                 if self._book.known(ahead.version) is None:
                     heads.append(ahead.version.object_key)
@@ -385,7 +386,7 @@ class Nodes:
             elif not self._is_recent(known.as_of):
                 directories.append(ahead)
         self._book.request(heads)
-        self._directories.look_soon(parent, entry.name, directories)
+        self._directories.look_soon(parent, directories)
 
     def _note_gone(self, inode: Inode) -> None:
         if inode.attrs.is_dir:

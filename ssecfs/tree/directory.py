@@ -22,6 +22,7 @@ from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ObjectKey, ObjectVersion
 from ssecfs.tree.asking import Asker, Finding, Presence
 from ssecfs.tree.attrbook import AttrBook
+from ssecfs.tree.course import Number
 from ssecfs.tree.inodes import Inode
 from ssecfs.tree.listing import FULL_PAGE, Entry, EntryKind, Listing, PageOfNames
 from ssecfs.tree.names import FOLDER_SUFFIX, OWN_FOLDER, SEPARATOR, Name, Namespace, join_directory_path
@@ -119,10 +120,10 @@ class Directories:
         listing = self._kept.get(inode.path)
         return listing is not None and listing.shows_only(name)
 
-    def look_soon(self, inode: Inode, name: Name, entries: Iterable[Entry]) -> None:
-        """Begin to look at directories in a directory, after name, of which there is no trusted listing; does not wait."""
+    def look_soon(self, inode: Inode, entries: Iterable[Entry]) -> None:
+        """Begin to look at those of some directories in a directory of which there is no trusted listing; does not wait."""
         parent_path = inode.path
-        before = self._kept[parent_path].before(name) if parent_path in self._kept else None
+        before = self._kept[parent_path].looks.before if parent_path in self._kept else None
         last = None if before is None else self._kept.get(join_directory_path(parent_path, before))
         max_keys = FULL_PAGE if last is not None and last.is_entered else LOOKED_AT
         for entry in entries:
@@ -173,13 +174,18 @@ class Directories:
         listing = self._fresh(inode.path)
         return (trio.current_time() if listing is None else listing.began_at) + self._ttl_s
 
-    def neighbours(self, inode: Inode, name: Name) -> list[Entry]:
+    def neighbours(self, inode: Inode, name: Name, number: Number) -> list[Entry]:
         """The entries that come after a name in the kept listing, when names are being looked up in order; else none.
 
         No more than will be looked up, at the pace so far, in half of the time for which an answer is trusted.
         """
         listing = self._kept.get(inode.path)
-        return [] if listing is None else listing.look_ahead(name, trio.current_time(), self._ttl_s / 2)
+        return [] if listing is None else listing.look_ahead(name, number, trio.current_time(), self._ttl_s / 2)
+
+    def next_to_read(self, inode: Inode, name: Name, number: Number, at_most: int) -> list[Entry]:
+        """The entries that come after a name in the kept listing, when files are being read in order; else none."""
+        listing = self._kept.get(inode.path)
+        return [] if listing is None else listing.read_ahead(name, number, at_most)
 
     def note_answered(self, inode: Inode) -> None:
         """A name in a directory was looked up, and the program has its answer now: from here on its pace counts."""
@@ -243,6 +249,8 @@ class Directories:
             was_large=self._is_large(path),
             has_old_markers=before is not None and before.has_old_markers,
         )
+        if before is not None:
+            listing.looks, listing.reads = before.looks, before.reads
         self._keep(path, listing)
         return listing
 

@@ -208,13 +208,18 @@ class InodeTable:
 
     def add(self, parent: Inode, name: Name, attrs: Attrs, version: ObjectVersion | None) -> Inode:
         """Make an inode for a name that has none; it stays while somebody holds it (note_lookup, pin)."""
-        ino = self._free_ino(b"%b/%b" % (parent.shown_path, name))
+        ino = self._free_ino(_path_of(parent, name))
         inode = Inode(ino, parent, name, attrs, version)
         self._by_ino[ino] = inode
         self._link(inode, parent)
         parent.children += 1
         self.made += 1
         return inode
+
+    def number_for(self, parent: Inode, name: Name) -> int:
+        """The inode number that a name has, or would most likely get."""
+        live = self.child(parent, name)
+        return live.ino if live is not None else self._hash(_path_of(parent, name))
 
     def oldest_files(self, count: int) -> list[Inode]:
         """Up to count files that only the kernel holds, and that it has held for longest.
@@ -309,3 +314,7 @@ class InodeTable:
         while ino in self._by_ino:
             ino = Ino(ino + 1 if ino < MAX_INO else ROOT_INO + 1)
         return ino
+
+
+def _path_of(parent: Inode, name: Name) -> bytes:
+    return b"%b/%b" % (parent.shown_path, name)

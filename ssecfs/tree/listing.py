@@ -9,13 +9,13 @@ directory's prefix and what the name stands for.
 
 import re
 import struct
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from ssecfs.s3.types import ETag, ListPage, ObjectKey, ObjectVersion
+from ssecfs.tree.course import LAST_AHEAD, Course, Number
 from ssecfs.tree.names import FOLDER_SUFFIX, SEPARATOR, Name, show, show_beside
 
 FULL_PAGE: Final = 1000
@@ -23,10 +23,6 @@ FULL_PAGE: Final = 1000
 
 QUESTIONS_FOR_A_PAGE: Final = 4
 """Single names that are asked for before one more page of a large directory is listed: it costs about as much as they."""
-
-FIRST_LOOK_AHEAD: Final = 8
-LAST_LOOK_AHEAD: Final = 256
-"""Bounds on the entries that are looked at before they are asked for."""
 
 SHORTEST_PACE_S: Final = 1e-6
 
@@ -84,19 +80,18 @@ class Listing:
         marker: version of the directory's own marker; None: it has none, or is not listed yet.
         next_token: of the page after those that are here; None with pages: all are here.
         is_entered: somebody wanted to know what is in the directory, not only whether it is there.
+        looks: how names were looked up.
+        reads: how files were read.
     """
 
     __slots__ = (
         "_covered",
         "_entries",
-        "_given",
-        "_last_place",
         "_order",
         "_ordered_pages",
         "_pace_s",
         "_shortened",
         "_shown",
-        "_window",
         "added",
         "answered_at",
         "asked",
@@ -104,10 +99,12 @@ class Listing:
         "has_old_markers",
         "hidden",
         "is_entered",
+        "looks",
         "marker",
         "next_token",
         "pages",
         "prefix",
+        "reads",
         "was_large",
     )
 
@@ -133,10 +130,9 @@ class Listing:
         self._covered = b""
         self._order: list[Name] = []
         self._ordered_pages = 0
-        self._last_place = -(1 << 62)
         self._pace_s = 0.0
-        self._window = 0
-        self._given = 0
+        self.looks = Course()
+        self.reads = Course()
 
     def __len__(self) -> int:
         """Count the names kept, removed ones included: what it costs in memory."""
@@ -228,31 +224,31 @@ class Listing:
         elif self._entries.get(name) != _OLD_DIRECTORY:
             self._put(name, _OLD_DIRECTORY if entry.has_old_marker else _DIRECTORY)
 
-    def look_ahead(self, name: Name, now: float, horizon_s: float) -> list[Entry]:
+    def look_ahead(self, name: Name, number: Number, now: float, horizon_s: float) -> list[Entry]:
         """Take note that name was looked up; the entries that are likely next and were not given before.
 
-        A single look-up asks for nothing more. From the second in order on, the window doubles, but not further than the
-        program will come within horizon_s, at the pace of the look-ups so far without the time that it waited for us.
+        No further than the program will come within horizon_s, at the pace of the look-ups so far without the time that it
+        waited for us.
         """
+        window = self.looks.window
+        pace_s = self._pace_s + (now - self.answered_at - self._pace_s) / (4 if window else 1)
+        reached = int(min(horizon_s / max(pace_s, SHORTEST_PACE_S), LAST_AHEAD))
+        following = self.looks.step(self._sorted(), name, number, reached)
+        self._pace_s = pace_s if self.looks.window else 0.0
+        return self._present(following)
+
+    def read_ahead(self, name: Name, number: Number, at_most: int) -> list[Entry]:
+        """Take note that what has a name was read; the entries that are likely next and were not given before."""
+        return self._present(self.reads.step(self._sorted(), name, number, at_most))
+
+    def _sorted(self) -> list[Name]:
+        """The names that were listed, in order; the same list as long as no page came."""
         if self._ordered_pages != len(self.pages):
             self._order, self._ordered_pages = sorted(self._entries), len(self.pages)
-        place = bisect_right(self._order, name)
-        is_next = self._last_place < place <= self._last_place + max(self._window, FIRST_LOOK_AHEAD)
-        if is_next:
-            self._pace_s += (now - self.answered_at - self._pace_s) / (4 if self._window else 1)
-            reached = int(min(horizon_s / max(self._pace_s, SHORTEST_PACE_S), LAST_LOOK_AHEAD))
-            self._window = max(1, min(max(self._window * 2, FIRST_LOOK_AHEAD), reached))
-        else:
-            self._pace_s, self._window, self._given = 0.0, 0, place
-        self._last_place = place
-        begin, self._given = max(place, self._given), max(place + self._window, self._given)
-        found = (self.get(other) for other in self._order[begin : self._given])
-        return [entry for entry in found if entry is not None]
+        return self._order
 
-    def before(self, name: Name) -> Name | None:
-        """The name before another one, in the order of look_ahead; None: it is the first."""
-        place = bisect_right(self._order, name) - 2
-        return self._order[place] if place >= 0 else None
+    def _present(self, names: list[Name]) -> list[Entry]:
+        return [entry for entry in map(self.get, names) if entry is not None]
 
     def shows_only(self, name: Name) -> bool:
         """Tell whether a name is all that there is: without it the directory would not be there."""

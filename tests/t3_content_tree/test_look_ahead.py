@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssecfs.s3.types import ETag, ListPage, ObjectKey, ObjectVersion
-from ssecfs.tree.listing import FULL_PAGE, LAST_LOOK_AHEAD, Entry, EntryKind, Listing
+from ssecfs.tree.course import LAST_AHEAD
+from ssecfs.tree.listing import FULL_PAGE, Entry, EntryKind, Listing
 from ssecfs.tree.names import Name
 
 PREFIX = "folder/"
@@ -32,6 +33,11 @@ def numbered(count: int) -> tuple[Listing, list[Name]]:
     listing = Listing(PREFIX, 0.0)
     listing.take(page([name.decode() for name in names]), 0.0)
     return listing, names
+
+
+def unnumbered(name: Name) -> int:
+    """No order but that of names."""
+    return 0 * len(name)
 
 
 @given(etag=ETAGS, size=st.integers(0, 1 << 62), modified_s=st.integers(-(1 << 40), 1 << 40), is_estimated=st.booleans())
@@ -76,15 +82,15 @@ def test_listing_is_large_with_more_than_a_page(count: int, is_large: bool) -> N
 
 def test_single_look_up_asks_for_nothing_more() -> None:
     listing, names = numbered(500)
-    assert [listing.look_ahead(names[place], 0.0, FOREVER_S) for place in (7, 300, 50)] == [[], [], []]
+    assert [listing.look_ahead(names[place], unnumbered, 0.0, FOREVER_S) for place in (7, 300, 50)] == [[], [], []]
 
 
 def test_look_ups_in_order_ask_for_ever_more_and_for_each_name_once() -> None:
     listing, names = numbered(2000)
-    asked = [[entry.name for entry in listing.look_ahead(name, 0.0, FOREVER_S)] for name in names]
+    asked = [[entry.name for entry in listing.look_ahead(name, unnumbered, 0.0, FOREVER_S)] for name in names]
     assert [len(one) for one in asked[:5]] == [0, 8, 9, 17, 33]
     assert [name for one in asked for name in one] == names[2:]
-    assert max(names.index(one[-1]) - place for place, one in enumerate(asked) if one) == LAST_LOOK_AHEAD
+    assert max(names.index(one[-1]) - place for place, one in enumerate(asked) if one) == LAST_AHEAD
 
 
 def test_look_ups_in_order_ask_for_no_more_than_will_be_wanted_in_time() -> None:
@@ -93,7 +99,7 @@ def test_look_ups_in_order_ask_for_no_more_than_will_be_wanted_in_time() -> None
     ahead = 0
     for place, name in enumerate(names[:200]):
         now = place * 0.5
-        for entry in listing.look_ahead(name, now, 5.0):
+        for entry in listing.look_ahead(name, unnumbered, now, 5.0):
             ahead = max(ahead, names.index(entry.name) - place)
         listing.answered_at = now
     assert ahead == 10
@@ -103,6 +109,6 @@ def test_time_that_the_program_waits_for_us_is_not_its_pace() -> None:
     listing, names = numbered(2000)
     asked = 0
     for place, name in enumerate(names[:20]):
-        asked += len(listing.look_ahead(name, place * 10.0, 5.0))
+        asked += len(listing.look_ahead(name, unnumbered, place * 10.0, 5.0))
         listing.answered_at = (place + 1) * 10.0
-    assert asked > LAST_LOOK_AHEAD
+    assert asked > LAST_AHEAD

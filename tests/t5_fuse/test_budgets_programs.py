@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.budgets import remount, requests_of
-from support.mounts import LIMIT_S, Mounting
+from support.budgets import FOREVER, most_at_once, put_objects, remount, requests_of
+from support.mounts import LIMIT_S, Mounting, mounting
+from support.s3server import s3_server
 
 pytestmark = pytest.mark.mount
 
@@ -133,3 +134,27 @@ def test_created_and_closed_empty_file_is_stored_at_once(shared_mount: Mounting,
     shared_mount.server.operations()
     (folder / "new").open("xb").close()
     assert shared_mount.server.operations() == {"PutObject": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["tar -cC $IN .", "cat $IN/*", "cp -r $IN $OUT", "rsync -r $IN $OUT", "grep -r none $IN | cat"]
+)
+def test_directory_of_small_files_is_read_with_many_requests_at_once_and_one_get_each(
+    text: str, tmp_path: Path, fuse_device: Path, keyfile: Path
+) -> None:
+    """However programs go through it: tar and rsync take the files by name, cp by inode number."""
+    names = [f"folder/{number:03}" for number in range(140)]
+    (tmp_path / "out").mkdir()
+    slow = [word for name in ("HeadObject", "GetObject") for word in ("--fault", f"latency=0.3,operation={name}")]
+    with (
+        s3_server(tmp_path / "server", *slow, tls="off") as server,
+        mounting(server, tmp_path, keyfile, *FOREVER) as mounted,
+    ):
+        put_objects(mounted, names, bytes(10_000))
+        server.requests()
+        words = text.replace("$IN", str(mounted.path / "folder")).replace("$OUT", str(tmp_path / "out"))
+        shell(f"{words} >{tmp_path}/said", tmp_path)
+        requests = [request for request in server.requests() if request["object_key"] in names]
+    of = {name: [request for request in requests if request["operation"] == name] for name in ("HeadObject", "GetObject")}
+    assert {name: len(some) for name, some in of.items()} == {"HeadObject": 140, "GetObject": 140}
+    assert min(most_at_once(of["HeadObject"]), most_at_once(of["GetObject"])) >= 24
