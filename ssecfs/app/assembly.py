@@ -42,6 +42,7 @@ from ssecfs.fs.files import Reads
 from ssecfs.fs.nodes import Trust
 from ssecfs.fs.removed import Removed
 from ssecfs.fs.storing import Tables
+from ssecfs.fs.unfinished import Unfinished
 from ssecfs.fuse.interrupts import Interrupts
 from ssecfs.fuse.operations import Operations
 from ssecfs.fuse.session import forget_attributes, mounted
@@ -51,6 +52,7 @@ from ssecfs.keyring.keyring import Keyring
 from ssecfs.room import Room
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.deferring import DeferringStore
+from ssecfs.s3.noting import NotingStore
 from ssecfs.s3.store import ObjectStore
 from ssecfs.tasks import unwrapped
 from ssecfs.tree.attrbook import AttrBook
@@ -128,9 +130,10 @@ class Disk:
 async def _assemble(
     options: MountOptions, keyring: Keyring, connection: Connection, disk: Disk, nursery: trio.Nursery
 ) -> Mount:
-    removed = Removed(disk.journal, options.durability)
-    deferring = DeferringStore(connection.store, nursery, removed.note_deleted)
-    store: ObjectStore = deferring if options.durability is Durability.JOURNAL else connection.store
+    removed, unfinished = Removed(disk.journal, options.durability), Unfinished(disk.journal)
+    noting = NotingStore(connection.store, unfinished)
+    deferring = DeferringStore(noting, nursery, removed.note_deleted)
+    store: ObjectStore = deferring if options.durability is Durability.JOURNAL else noting
     records = disk.journal.load()
     cache, spool = _make_cache(options, store, disk, records.values(), nursery)
     seal_key = derive_subkey(keyring.first, "attributes")
@@ -159,6 +162,7 @@ async def _assemble(
         tables=tables,
         journal=disk.journal,
         removed=removed,
+        unfinished=unfinished,
         spool=spool,
         seal_key=seal_key,
         origin=Origin(os.uname().nodename, time.time_ns),

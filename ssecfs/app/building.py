@@ -31,6 +31,7 @@ from ssecfs.fs.renames import Renames
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Progress, Storing, Tables
 from ssecfs.fs.streaming import Streaming
+from ssecfs.fs.unfinished import Unfinished
 from ssecfs.fs.xattrs import Xattrs
 from ssecfs.fuse.operations import Filesystem
 from ssecfs.s3.copying import Copier
@@ -55,6 +56,7 @@ class Ground:
     tables: Tables
     journal: Journal
     removed: Removed
+    unfinished: Unfinished
     spool: Spool
     seal_key: bytes
     origin: Origin
@@ -110,6 +112,7 @@ def build(ground: Ground, habits: Habits) -> Built:
         saver=saving.saver,
         conflicts=saving.conflicts,
         removed=ground.removed,
+        unfinished=ground.unfinished,
         metadata_for=saving.storing.metadata_for,
     )
     return Built(filesystem, saving.saver, saving.storing.progress, saving.ledger, recovery)

@@ -28,14 +28,16 @@ from ssecfs.cache.records import (
     format_file,
     format_move,
     format_removal,
+    format_upload,
     parse_file,
     parse_move,
     parse_removal,
+    parse_upload,
 )
 from ssecfs.cache.salvage import PAGE_BYTES, Row, is_log_begun, is_sound, read_rows
 from ssecfs.cache.seal import ContentId, open_record, seal_record
 from ssecfs.errors import BrokenSealError, CacheFullError, LocalError, SpoolError
-from ssecfs.s3.types import ObjectVersion
+from ssecfs.s3.types import ObjectVersion, Upload
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -54,9 +56,10 @@ _TABLES: Final = {
     "moves": "CREATE TABLE moves (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
     "records": "CREATE TABLE records (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
     "removals": "CREATE TABLE removals (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
+    "uploads": "CREATE TABLE uploads (record_id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
 }
 
-_KINDS: Final = {"records": b"journal", "moves": b"move", "removals": b"removal"}
+_KINDS: Final = {"records": b"journal", "moves": b"move", "removals": b"removal", "uploads": b"upload"}
 """What the seal of a row is bound to, by its table."""
 
 _NOT_DAMAGE: Final = {
@@ -111,6 +114,10 @@ class Journal:
     def load_removals(self) -> dict[RecordId, ObjectVersion]:
         """What was to be deleted when an earlier mount ended; as load."""
         return self._load("removals", parse_removal)
+
+    def load_uploads(self) -> dict[RecordId, Upload]:
+        """The multipart uploads that were under way when an earlier mount ended; as load."""
+        return self._load("uploads", parse_upload)
 
     @property
     def damaged(self) -> int:
@@ -167,6 +174,14 @@ class Journal:
     def remove_removals(self, record_ids: Sequence[RecordId]) -> None:
         """Drop removals that are done; as remove."""
         self._remove("removals", record_ids)
+
+    def store_upload(self, record_id: RecordId, upload: Upload) -> None:
+        """Keep a multipart upload; errors as store."""
+        self._store("uploads", record_id, format_upload(upload))
+
+    def remove_upload(self, record_id: RecordId) -> None:
+        """Drop an upload that has ended; as remove."""
+        self._remove("uploads", [record_id])
 
     def sync(self) -> None:
         """Make everything so far survive a power cut. Thread: any.

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from ssecfs.cache.seal import ContentId
-from ssecfs.s3.types import ETag, ObjectKey, ObjectVersion
+from ssecfs.s3.types import ETag, ObjectKey, ObjectVersion, Upload
 
 
 class Phase(Enum):
@@ -237,3 +237,14 @@ def parse_removal(text: bytes) -> ObjectVersion:
         message = "a removal names no version"
         raise ValueError(message)
     return version
+
+
+def format_upload(upload: Upload) -> bytes:
+    """The JSON of a multipart upload."""
+    return json.dumps([upload.object_key, upload.upload_id, upload.key_md5]).encode()
+
+
+def parse_upload(text: bytes) -> Upload:
+    """The inverse of format_upload; errors as parse_move."""
+    object_key, upload_id, key_md5 = json.loads(text)
+    return Upload(ObjectKey(object_key), upload_id, key_md5)

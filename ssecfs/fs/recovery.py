@@ -23,6 +23,7 @@ from ssecfs.fs.nodes import Nodes
 from ssecfs.fs.removed import Removed
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Tables
+from ssecfs.fs.unfinished import Unfinished
 from ssecfs.s3.store import ObjectStore
 from ssecfs.s3.types import ObjectVersion
 from ssecfs.tasks import open_tasks
@@ -53,6 +54,7 @@ class Recovery:
         saver: Saver,
         conflicts: Conflicts,
         removed: Removed,
+        unfinished: Unfinished,
         metadata_for: MetadataFor,
     ) -> None:
         """Take the collaborators."""
@@ -65,6 +67,7 @@ class Recovery:
         self._saver = saver
         self._conflicts = conflicts
         self._removed = removed
+        self._unfinished = unfinished
         self._moves = MoveRecovery(
             journal=journal, store=store, book=tables.book, namespace=tables.namespace, metadata_for=metadata_for
         )
@@ -72,6 +75,7 @@ class Recovery:
 
     async def begin(self, records: Mapping[RecordId, FileRecord]) -> None:
         """Go through what the journal holds. Before anything is mounted: nobody else changes the tables."""
+        await self._unfinished.drop(self._journal.load_uploads(), self._store)
         followed = await self._moves.carry(records)
         await self._moves.begin()
         await self._go_on_removing()

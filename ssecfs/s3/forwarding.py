@@ -1,6 +1,6 @@
 """ForwardingStore: an ObjectStore that does nothing by itself, for those that change a few verbs of the one below them.
 
-Imported by ``s3.guard`` and ``s3.deferring``.
+Imported by ``s3.guard``, ``s3.deferring`` and ``s3.noting``.
 """
 
 from collections.abc import Mapping, Sequence

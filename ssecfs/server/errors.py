@@ -58,6 +58,7 @@ STATUSES: Final = {
     "RequestTimeTooSkewed": 403,
     "SignatureDoesNotMatch": 403,
     "XAmzContentSHA256Mismatch": 400,
+    "XMinioStorageFull": 507,
 }
 
 

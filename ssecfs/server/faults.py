@@ -45,6 +45,7 @@ STATUS_CODES: Final = {
     429: "SlowDown",
     500: "InternalError",
     503: "ServiceUnavailable",
+    507: "XMinioStorageFull",
 }
 
 

@@ -29,11 +29,13 @@ from ssecfs.fs.removed import Removed
 from ssecfs.fs.renames import Replace
 from ssecfs.fs.saving import Saver
 from ssecfs.fs.storing import Progress, Tables
+from ssecfs.fs.unfinished import Unfinished
 from ssecfs.fuse.operations import Filesystem
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.room import Room
 from ssecfs.s3.copying import Copier
 from ssecfs.s3.deferring import DeferringStore
+from ssecfs.s3.noting import NotingStore
 from ssecfs.s3.store import ObjectStore
 from ssecfs.sizes import GIB, KIB, MIB
 from ssecfs.ssec import CustomerKey
@@ -195,8 +197,10 @@ async def fs_mount(
     """Mount the store for the time of the block."""
     async with trio.open_nursery() as nursery, cache_rig(cache_folder, KEYRING, store, plain_bytes=256 * KIB) as kept:
         removed = Removed(kept.journal, write_back.durability)
-        deferring = DeferringStore(store, nursery, removed.note_deleted)
-        used: ObjectStore = deferring if write_back.durability is Durability.JOURNAL else store
+        unfinished = Unfinished(kept.journal)
+        noting = NotingStore(store, unfinished)
+        deferring = DeferringStore(noting, nursery, removed.note_deleted)
+        used: ObjectStore = deferring if write_back.durability is Durability.JOURNAL else noting
         defaults = Defaults(1, 2)
         namespace = Namespace(prefix)
         book = AttrBook(
@@ -221,6 +225,7 @@ async def fs_mount(
             tables=tables,
             journal=kept.journal,
             removed=removed,
+            unfinished=unfinished,
             spool=kept.spool,
             seal_key=SEAL_KEY,
             origin=Origin("test-host", lambda: CONFLICT_S * NS_PER_S),

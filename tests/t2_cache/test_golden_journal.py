@@ -22,9 +22,10 @@ from ssecfs.cache.records import (
     Step,
     parse_file,
     parse_move,
+    parse_upload,
 )
 from ssecfs.cache.seal import BlockPlace, ContentId, open_block, open_record
-from ssecfs.s3.types import ETag, ObjectKey, ObjectVersion
+from ssecfs.s3.types import ETag, ObjectKey, ObjectVersion, Upload
 
 Golden = dict[str, Any]
 
@@ -78,6 +79,8 @@ def test_golden_records_open_and_say_what_they_said(golden: Golden) -> None:
         copied_s=1_700_000_000,
         old_markers=(ObjectKey("prefix/old_$folder$"),),
     )
+    upload = Upload(ObjectKey("prefix/dir/über"), "2~upload.id", "1B2M2Y8AsgTpgAmY7PhCfg==")
+    assert parse_upload(opened("upload", b"upload")) == upload
     place = BlockPlace(namespace, CONTENT_ID, golden["block_no"], golden["generation"])
     assert open_block(keys.blocks, place, raw(golden, "block")) == raw(golden, "block_plaintext")
 
@@ -136,6 +139,11 @@ def test_manual_page_is_enough_to_read_a_rename(golden: Golden) -> None:
 def test_manual_page_is_enough_to_read_a_removal(golden: Golden) -> None:
     found = unseal(golden, "removal", journal_label(golden, b"removal", "removal"))
     assert found == ["prefix/dir/über", '"etag"', 300_000, 1_700_000_000, False]
+
+
+def test_manual_page_is_enough_to_read_an_upload(golden: Golden) -> None:
+    found = unseal(golden, "upload", journal_label(golden, b"upload", "upload"))
+    assert found == ["prefix/dir/über", "2~upload.id", "1B2M2Y8AsgTpgAmY7PhCfg=="]
 
 
 def test_manual_page_is_enough_to_read_a_binding_and_the_generation_that_it_names(golden: Golden) -> None:

@@ -45,11 +45,40 @@ LARGE = bytes(range(256)) * 16 * 1024
 """4 MiB: recorded as soon as it is written."""
 
 
-def write_in_vain(path: Path) -> None:
+def write_in_vain(path: Path, errno_name: str = "EACCES") -> None:
     """Write, and be told that it cannot be stored."""
     file = os.open(path, os.O_CREAT | os.O_WRONLY)
     os.write(file, b"new content")
-    assert refused(os.close, file) == "EACCES"
+    assert refused(os.close, file) == errno_name
+
+
+def flush_in_vain(mounted: Mounting) -> bool:
+    done = ssecfs("flush", mounted.path)
+    return done.returncode == 1 and "could not be uploaded" in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--writeback",)], ids=["close waits", "writeback"])
+@pytest.mark.parametrize(("answer", "errno_name"), [(403, "EACCES"), (507, "EDQUOT")])
+def test_what_the_server_refuses_is_parked_told_to_who_syncs_or_closes_and_stored_when_it_can_be(
+    mounted: Mounting, misbehave: Callable[..., None], options: tuple[str, ...], answer: int, errno_name: str
+) -> None:
+    mounted.remount(*options)
+    misbehave(f"status={answer},operation=PutObject")
+    file = os.open(mounted.path / "file", os.O_CREAT | os.O_WRONLY)
+    os.write(file, b"new ")
+    assert refused(os.fsync, file) == errno_name
+    os.write(file, b"content")
+    assert flush_in_vain(mounted)
+    assert refused(os.close, file) == errno_name
+    assert flush_in_vain(mounted)
+    assert (status(mounted)["refused"], status(mounted)["dirty_bytes"]) == (1, 11)
+    assert "refused     1 files" in ssecfs("status", mounted.path).stdout
+    write_in_vain(mounted.path / "file", errno_name)
+    misbehave()
+    flush(mounted)
+    assert (status(mounted)["refused"], status(mounted)["dirty_bytes"]) == (0, 0)
+    mounted.wipe_and_remount()
+    assert (mounted.path / "file").read_bytes() == b"new content"
 
 
 def test_umount_command_leaves_it_mounted_while_something_cannot_be_stored(
