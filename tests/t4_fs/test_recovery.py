@@ -235,6 +235,34 @@ async def test_failed_upload_is_told_to_the_next_close_and_kept(
     assert bodies(store) == {"file": b"second"}
 
 
+@pytest.mark.parametrize("end", [End.UNMOUNTED, End.KILLED], ids=["the same mount", "the next mount"])
+async def test_server_that_was_away_for_an_hour_gets_what_was_closed_once(
+    store: WatchedStore, tmp_path: Path, mock_clock: trio.testing.MockClock, end: End
+) -> None:
+    async with behind(store, tmp_path, end) as rig:
+        await write(rig, "file", b"content")
+        if end is End.UNMOUNTED:
+            await be_away_for_an_hour(store, mock_clock)
+    if end is End.KILLED:
+        async with behind(store, tmp_path) as rig:
+            await be_away_for_an_hour(store, mock_clock)
+    async with behind(store, tmp_path) as rig:
+        assert await rig.read("file") == b"content"
+    assert (bodies(store), store.operations["put"]) == ({"file": b"content"}, 121)
+
+
+async def be_away_for_an_hour(store: WatchedStore, clock: trio.testing.MockClock) -> None:
+    """Each half minute brings an attempt; when the server is back, the next one succeeds."""
+    store.fail_next("put", *[StoreUnreachableError("away")] * 120)
+    for _ in range(121):
+        assert bodies(store) == {}
+        store.has_put = trio.Event()
+        await pass_time(clock, 31)
+        await store.has_put.wait()
+        await trio.testing.wait_all_tasks_blocked()
+    assert bodies(store) == {"file": b"content"}
+
+
 async def test_fsync_waits_for_the_server(store: WatchedStore, tmp_path: Path) -> None:
     async with behind(store, tmp_path, End.KILLED) as rig:
         fh = await rig.open("file", os.O_WRONLY | os.O_CREAT)
