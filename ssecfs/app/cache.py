@@ -10,7 +10,7 @@ from ssecfs.app.control import ControlClient
 from ssecfs.app.status import ANSWER_S, cache_line, show_path
 from ssecfs.cache.directory import existing_parts, open_part
 from ssecfs.cache.verify import Findings, check
-from ssecfs.errors import BrokenSealError, ConfigError
+from ssecfs.errors import BrokenSealError, ConfigError, WrongKeyError
 from ssecfs.keyring.keyfile import load_keyfile
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.sizes import format_size
@@ -52,17 +52,24 @@ def verify(base: Path, keyring: Keyring) -> int:
 
     Raises:
         CacheDirError: it cannot be read, or a mount is using it.
+        WrongKeyError: it is sealed under other customer keys, all of it.
     """
     is_broken = False
-    for part in existing_parts(base):
+    others = 0
+    parts = existing_parts(base)
+    for part in parts:
         try:
             with open_part(part, keyring) as opened:
                 findings = check(opened)
         except BrokenSealError:
             sys.stdout.write(f"{part}: sealed under another key, not looked at\n")
+            others += 1
             continue
         is_broken = is_broken or bool(findings.damaged or findings.lost or findings.unreadable)
         sys.stdout.writelines(f"{part}: {line}\n" for line in describe(findings))
+    if others and others == len(parts):
+        message = f"nothing in {base} opens with the keyfile: it was sealed under another customer key"
+        raise WrongKeyError(message)
     return BROKEN if is_broken else 0
 
 

@@ -221,6 +221,10 @@ def _path(values: Mapping[str, Value], name: str) -> Path | None:
     return value if isinstance(value, Path) else None
 
 
+LONGEST_WAIT_S: Final = 2_000_000.0
+"""Sockets cannot wait for much longer, 23 days."""
+
+
 def _seconds(values: Mapping[str, Value], name: str, default: float) -> float:
     value = values.get(name)
     return float(value) if isinstance(value, int | float) else default
@@ -240,9 +244,18 @@ def _memory(values: Mapping[str, Value]) -> int:
 
 
 def seconds_of(command_name: str, given: Mapping[str, str], name: str, default: float) -> float:
-    """The value of one option, in seconds, of a command without ``-o``."""
+    """How long a command without ``-o`` is to wait, in seconds.
+
+    Raises:
+        ConfigError: not at all.
+    """
     options = {option.name for option in find_command(command_name).options}
-    return _seconds(values_of(command_name, {found: text for found, text in given.items() if found in options}), name, default)
+    values = values_of(command_name, {found: text for found, text in given.items() if found in options})
+    wanted_s = _seconds(values, name, default)
+    if wanted_s <= 0:
+        message = f"--{name} must be more than 0 seconds"
+        raise ConfigError(message)
+    return min(wanted_s, LONGEST_WAIT_S)
 
 
 def values_of(command_name: str, given: Mapping[str, str]) -> dict[str, Value]:

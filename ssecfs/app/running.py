@@ -44,7 +44,7 @@ async def flush_all(mount: Mount) -> None:
         SsecfsError: the first failure, after everything was tried.
     """
     await mount.built.saver.save_all(mount.built.filesystem.files.unsaved_inodes())
-    await mount.deferring.flush()
+    await mount.deferring.flush_all()
 
 
 def handlers(mount: Mount) -> Mapping[str, Handler]:
@@ -68,7 +68,11 @@ def handlers(mount: Mount) -> Mapping[str, Handler]:
             "inodes": len(mount.built.filesystem.inodes),
             "saved": progress.saved,
             "failed": progress.failed,
+            "failing": mount.built.saver.failing or int(progress.is_failing and mount.built.saver.waiting > 0),
+            "not_deleted": mount.deferring.refused,
             "last_error": progress.last_error,
+            "last_error_s": progress.failed_s,
+            "last_success_s": progress.saved_s,
             "cache_hits": mount.cache.counts.hits,
             "cache_misses": mount.cache.counts.misses,
             "cache_broken": mount.cache.counts.broken,

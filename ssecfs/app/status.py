@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ def run(arguments: Mapping[str, str]) -> int:
     with ControlClient(mountpoint) as client:
         answer = client.ask("status", ANSWER_S)
     sys.stdout.write(json.dumps(answer) + "\n" if values_of("status", texts).get("json") else describe(mountpoint, answer))
-    return 1 if answer["unsaved"] and answer["last_error"] else 0
+    return 1 if answer["failing"] else 0
 
 
 def describe(mountpoint: Path, answer: Answer) -> str:
@@ -29,7 +30,7 @@ def describe(mountpoint: Path, answer: Answer) -> str:
     lines = [
         f"{mountpoint} shows {answer['source']} of {answer['endpoint']} (process {answer['pid']})",
         f"  unsaved     {answer['unsaved']} files, {format_size(int(answer['dirty_bytes']))}{_safe(answer)}",
-        f"  saved       {answer['saved']} times, failed {answer['failed']} times",
+        f"  saved       {answer['saved']} times{_last(answer['last_success_s'])}, failed {answer['failed']} times",
         f"  cache       {cache_line(answer)}",
     ]
     if answer["to_delete"]:
@@ -43,14 +44,22 @@ def describe(mountpoint: Path, answer: Answer) -> str:
         lines.append(f"  damaged     {answer['journal_unreadable']} parts of the journal of unsaved files; see the log")
     if answer["parked"]:
         lines.append(f"  to recover  {answer['parked']} files of an earlier mount; see ssecfs recover {mountpoint}")
+    if answer["not_deleted"]:
+        lines.append(
+            f"  not deleted {answer['not_deleted']} objects: the server keeps them, and their files are back; see the log"
+        )
     if answer["last_error"]:
-        lines.insert(3, f"  last error  {answer['last_error']}")
+        lines.insert(3, f"  last error  {answer['last_error']}{_last(answer['last_error_s'])}")
     return "\n".join(lines) + "\n"
 
 
 def show_path(path: bytes) -> str:
     """A path for people: what is no text is escaped."""
     return path.removeprefix(b"/").decode("utf-8", "backslashreplace")
+
+
+def _last(moment_s: float) -> str:
+    return f", last at {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(moment_s))}" if moment_s else ""
 
 
 def _safe(answer: Answer) -> str:

@@ -336,11 +336,12 @@ def _check(connection: sqlite3.Connection) -> None:
     """
     ((verdict,),) = connection.execute("PRAGMA integrity_check(1)")
     tables = dict(connection.execute("SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema"))
-    if not tables:
-        for statement in _TABLES.values():
-            connection.execute(statement)
-    if verdict != b"ok" or tables not in ({}, {name.encode(): statement.encode() for name, statement in _TABLES.items()}):
+    wanted = {name.encode(): statement.encode() for name, statement in _TABLES.items()}
+    if verdict != b"ok" or not tables.items() <= wanted.items():
         raise sqlite3.DatabaseError(verdict)
+    for name, statement in _TABLES.items():
+        if name.encode() not in tables:
+            connection.execute(statement)
     connection.execute("PRAGMA user_version = 1")  # can it be written?
 
 

@@ -15,7 +15,7 @@ from ssecfs.cache.records import FileRecord, Phase
 from ssecfs.cache.spool import Spool
 from ssecfs.content.openfile import OpenFile
 from ssecfs.crash import CrashPoint, reach
-from ssecfs.errors import EntryExistsError, NoEntryError, ObjectMissingError, SsecfsError
+from ssecfs.errors import EntryExistsError, NoEntryError, ObjectMissingError, SsecfsError, StoreError
 from ssecfs.fs.conflicts import Conflicts, Copy
 from ssecfs.fs.ledger import Ledger, MetadataFor
 from ssecfs.fs.moverecovery import MoveRecovery
@@ -74,7 +74,11 @@ class Recovery:
         self.parked: dict[RecordId, FileRecord] = {}
 
     async def begin(self, records: Mapping[RecordId, FileRecord]) -> None:
-        """Go through what the journal holds. Before anything is mounted: nobody else changes the tables."""
+        """Go through what the journal holds. Before anything is mounted: nobody else changes the tables.
+
+        Raises:
+            StoreError: the endpoint could not be reached, or is busy; nothing is lost, the next mount begins again.
+        """
         await self._unfinished.drop(self._journal.load_uploads(), self._store)
         followed = await self._moves.carry(records)
         await self._moves.begin()
@@ -83,6 +87,8 @@ class Recovery:
             try:
                 await self._take_up(record_id, record)
             except SsecfsError as error:
+                if isinstance(error, StoreError) and error.transient:
+                    raise
                 LOGGER.error("an unsaved file of an earlier mount is left in the journal: %s", error)  # noqa: TRY400
                 self.parked[record_id] = record
             reach(CrashPoint.TAKEN_UP)

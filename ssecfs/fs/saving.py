@@ -82,6 +82,11 @@ class Saver:
         return sum(1 for waiting in self._waiting.values() if _is_refusal(waiting.error))
 
     @property
+    def failing(self) -> int:
+        """Count the inodes that could not be saved at the last attempt."""
+        return sum(1 for waiting in self._waiting.values() if waiting.error is not None)
+
+    @property
     def damaged(self) -> list[bytes]:
         """The paths of files that cannot be saved because not all of their content can be read from the local disk."""
         return [waiting.inode.shown_path for waiting in self._waiting.values() if isinstance(waiting.error, SpoolError)]

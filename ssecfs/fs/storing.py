@@ -5,6 +5,7 @@ bytes are uploaded (``content.upload``). Imported by the rest of ``fs`` and by `
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -50,15 +51,32 @@ class Tables:
 
 @dataclass(slots=True)
 class Progress:
-    """What saving has done so far; for status."""
+    """What saving has done so far; for status.
+
+    Attributes:
+        saved_s, failed_s: when it last succeeded and failed, seconds since the epoch; 0: never.
+    """
 
     saved: int = 0
     failed: int = 0
     last_error: str = ""
+    saved_s: float = 0.0
+    failed_s: float = 0.0
+
+    @property
+    def is_failing(self) -> bool:
+        """Tell whether the last attempt failed."""
+        return self.failed_s > self.saved_s
+
+    def note_success(self) -> None:
+        """Count an attempt that succeeded."""
+        self.saved += 1
+        self.saved_s = time.time()
 
     def note_failure(self, error: Exception) -> None:
         """Count an attempt that failed."""
         self.failed += 1
+        self.failed_s = time.time()
         self.last_error = str(error)
 
 
@@ -117,7 +135,7 @@ class Storing:
             kind = EntryKind.DIRECTORY if attrs.is_dir else EntryKind.OBJECT
             shown = None if attrs.is_dir else version
             self._tables.directories.note_entry(parent, Entry(inode.name, kind, shown))
-        self.progress.saved += 1
+        self.progress.note_success()
 
     async def upload_as(self, inode: Inode, open_file: OpenFile, object_key: ObjectKey, condition: PutCondition) -> None:
         """Upload a file's content under an object key that it moves to at once; the caller holds its lock."""

@@ -30,7 +30,7 @@ from ssecfs.errors import (
 )
 from ssecfs.keyring.keyring import Keyring
 from ssecfs.log import digest_name
-from ssecfs.s3.faults import FOREIGN_ERRORS, KeyUse, answer_status, guarded, translate
+from ssecfs.s3.faults import FOREIGN_ERRORS, KeyUse, answer_code, answer_status, guarded, translate
 from ssecfs.s3.keyfits import KeyFits
 from ssecfs.s3.parameters import condition_parameters, content_md5, key_parameters, source_parameters
 from ssecfs.s3.store import Sink
@@ -275,10 +275,15 @@ class BotoStore:
         """See ObjectStore."""
         what = f"end of the upload of object {digest_name(upload.object_key)}"
         parameters = {"Bucket": self._bucket, "Key": upload.object_key, "UploadId": upload.upload_id}
-        try:
-            await run_idle(self._limiter, guarded(what, lambda: self._client.abort_multipart_upload(**parameters), KeyUse.NONE))
-        except (ObjectMissingError, StoreProtocolError):
-            return  # it is gone already
+
+        def abort() -> None:
+            try:
+                self._client.abort_multipart_upload(**parameters)
+            except ClientError as error:
+                if answer_code(error) != "NoSuchUpload":
+                    raise
+
+        await run_idle(self._limiter, guarded(what, abort, KeyUse.NONE))
 
     def _head_or_explain(self, object_key: ObjectKey, customer_key: CustomerKey | None) -> Any:
         """HEAD; its refusals have no body, so a GET of one byte asks again for the reason. Runs in a thread."""

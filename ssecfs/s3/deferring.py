@@ -46,6 +46,9 @@ class DeferringStore(ForwardingStore):
     """An ObjectStore that deletes later, over one that deletes at once.
 
     Owns: the object keys to be deleted, oldest first. Invariant: while one is among them, no request for it is made below.
+
+    Attributes:
+        refused: count of deletions that the endpoint refused for good.
     """
 
     def __init__(self, inner: ObjectStore, nursery: trio.Nursery, note_deleted: Callable[[Sequence[ObjectKey]], None]) -> None:
@@ -56,6 +59,8 @@ class DeferringStore(ForwardingStore):
         self._doomed: dict[ObjectKey, None] = {}
         self._one_at_a_time = trio.Lock()
         self._is_waiting = False
+        self._refusal: StoreError | None = None
+        self.refused = 0
 
     @property
     def doomed(self) -> int:
@@ -69,6 +74,17 @@ class DeferringStore(ForwardingStore):
             StoreError: the endpoint could not be reached, or is busy; they are still to be deleted.
         """
         await self._delete_until(lambda: not any(object_key.startswith(prefix) for object_key in self._doomed))
+
+    async def flush_all(self) -> None:
+        """Delete everything that is to be deleted.
+
+        Raises:
+            StoreError: as flush, or something was refused since the last call: that is there again, and is told once.
+        """
+        await self.flush()
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            raise refusal
 
     async def head(self, object_key: ObjectKey) -> ObjectInfo:
         """See ObjectStore."""
@@ -141,6 +157,8 @@ class DeferringStore(ForwardingStore):
         except StoreError as error:
             if error.transient:
                 raise
+            self._refusal = error
+            self.refused += len(batch)
             LOGGER.error("what was removed here could not be deleted, and is back: %s", error)  # noqa: TRY400
         for object_key in batch:
             self._doomed.pop(object_key, None)

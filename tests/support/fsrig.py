@@ -182,7 +182,7 @@ class FsRig:
 
     async def flush(self) -> None:
         await self.saver.save_all()
-        await self.deferring.flush()
+        await self.deferring.flush_all()
 
 
 @asynccontextmanager

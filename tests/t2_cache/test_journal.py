@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
-from support.journals import CIPHER, CONTENT_ID, MOVE, NAMESPACE_ID, file_record
+from support.journals import CIPHER, CONTENT_ID, MOVE, NAMESPACE_ID, file_record, open_journal
 
 from ssecfs.cache.journal import Journal, RecordId, may_hold_records
 from ssecfs.cache.records import (
@@ -30,7 +30,7 @@ from ssecfs.cache.records import (
 )
 from ssecfs.cache.seal import ContentId
 from ssecfs.errors import CacheFullError
-from ssecfs.s3.types import ETag, ObjectKey, ObjectVersion
+from ssecfs.s3.types import ETag, ObjectKey, ObjectVersion, Upload
 
 NUMBERS = st.integers(0, 1 << 45)
 BLOCK_NUMBERS = st.integers(0, 1 << 26)
@@ -312,3 +312,15 @@ def test_records_are_seen_without_the_key(path: Path) -> None:
     with opened(path) as journal:
         journal.remove(record_id)
     assert not may_hold_records(path)
+
+
+def test_journal_from_before_uploads_were_recorded_goes_on(tmp_path: Path) -> None:
+    with closing(open_journal(tmp_path)) as journal:
+        journal.store(journal.new_id(), file_record(b"file"))
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
+        connection.execute("DROP TABLE uploads")
+    with closing(open_journal(tmp_path)) as journal:
+        assert (list(journal.load().values()), journal.is_doubtful) == ([file_record(b"file")], False)
+        upload = Upload(ObjectKey("file"), "id", "md5")
+        journal.store_upload(journal.new_id(), upload)
+        assert list(journal.load_uploads().values()) == [upload]

@@ -251,6 +251,21 @@ async def test_server_that_was_away_for_an_hour_gets_what_was_closed_once(
     assert (bodies(store), store.operations["put"]) == ({"file": b"content"}, 121)
 
 
+async def test_server_that_fails_while_a_mount_begins_costs_the_mount_and_not_the_file(
+    store: WatchedStore, tmp_path: Path
+) -> None:
+    await store.put(ObjectKey("folder/"), b"", {}, Always())
+    async with behind(store, tmp_path, End.KILLED) as rig:
+        await write(rig, "folder/file", b"content")
+    store.fail_next("list_page", StoreUnreachableError("away"))
+    with pytest.RaisesGroup(StoreUnreachableError, flatten_subgroups=True):
+        async with behind(store, tmp_path):
+            raise AssertionError
+    async with behind(store, tmp_path) as rig:
+        assert (rig.recovery.parked, await rig.read("folder/file")) == ({}, b"content")
+    assert bodies(store) == {"folder/": b"", "folder/file": b"content"}
+
+
 async def be_away_for_an_hour(store: WatchedStore, clock: trio.testing.MockClock) -> None:
     """Each half minute brings an attempt; when the server is back, the next one succeeds."""
     store.fail_next("put", *[StoreUnreachableError("away")] * 120)

@@ -74,6 +74,10 @@ async def test_removal_that_the_server_refuses_brings_the_name_back(
         await rig.unlink("dir/0")
         await pass_time(mock_clock, 6)
         assert await rig.listdir("dir") == ["0"]
+        assert rig.deferring.refused == 1
+        with pytest.raises(AccessDeniedError):
+            await rig.flush()
+        await rig.flush()
     assert len(store.objects) == 2
 
 

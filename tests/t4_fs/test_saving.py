@@ -54,10 +54,16 @@ async def test_what_could_not_be_saved_stays_readable_and_is_tried_until_it_is_s
         with pytest.raises(StoreUnreachableError):
             await rig.write("file", 0, b"content", os.O_CREAT)
         assert (rig.saver.waiting, rig.progress.last_error) == (1, "the server is gone")
+        assert (rig.progress.is_failing, rig.progress.saved_s) == (True, 0.0)
         while rig.saver.waiting:
             assert await rig.read("file") == b"content"
             await trio.sleep(1)
         assert store.bodies() == {"file": b"content"}
+        assert (rig.progress.is_failing, rig.saver.failing, rig.progress.saved_s >= rig.progress.failed_s > 0) == (
+            False,
+            0,
+            True,
+        )
     pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert [round(pause) for pause in pauses[1:]] == [1, 2, 5, 10, 30, 30, 30, 30]
 

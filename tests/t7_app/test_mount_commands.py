@@ -1,6 +1,7 @@
 """status, flush and cache: what they say of a real mount, and what they do to it."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def test_status_counts_what_is_unsaved_until_it_is_flushed(place: Mounting, caps
         assert flush.run({"mountpoint": str(place.path)}) == 0
         after = ask(place, "status")
     assert capsys.readouterr().err == "ssecfs: uploading 512.0 KiB …\n"
-    assert (after["dirty_bytes"], after["failed"], after["last_error"]) == (0, 0, "")
+    assert (after["dirty_bytes"], after["failed"], after["last_error"], after["failing"]) == (0, 0, "", 0)
+    assert 0 <= time.time() - float(after["last_success_s"]) < 60
     assert int(after["saved"]) > int(before["saved"])
     assert place.server.operations()["PutObject"] >= 1
     assert after["source"] == place.source
@@ -104,7 +106,8 @@ def test_verify_with_another_key_looks_at_nothing(place: Mounting, tmp_path: Pat
     place.umount()
     ssecfs("keygen", tmp_path / "other")
     done = ssecfs("cache", "verify", place.cache, "--keyfile", tmp_path / "other")
-    assert (done.returncode, "sealed under another key, not looked at" in done.stdout) == (0, True)
+    assert (done.returncode, "sealed under another key, not looked at" in done.stdout) == (9, True)
+    assert "it was sealed under another customer key" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -113,6 +116,8 @@ def test_verify_with_another_key_looks_at_nothing(place: Mounting, tmp_path: Pat
         (("status", "/tmp"), "no ssecfs daemon of yours serves /tmp"),
         (("flush", "/tmp"), "no ssecfs daemon of yours serves /tmp"),
         (("cache", "/tmp"), "no ssecfs daemon of yours serves /tmp"),
+        (("flush", "/tmp", "--timeout", "0"), "--timeout must be more than 0 seconds"),
+        (("umount", "/tmp", "--timeout", "0"), "--timeout must be more than 0 seconds"),
         (("cache", "check", "/tmp"), "write either ssecfs cache MOUNTPOINT [--drop], or ssecfs cache verify DIR"),
         (("mount", "bucket", "/tmp", "--writebak"), "unrecognized arguments: --writebak; see ssecfs mount --help"),
         (("recover", "/tmp", "--publish", "1", "--discard", "1"), "either publish or discard: one at a time"),

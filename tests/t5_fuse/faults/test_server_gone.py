@@ -223,6 +223,7 @@ def test_signal_ends_a_program_that_waits_for_a_hung_server(
 
 HANDLED = """
 import signal, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that started us in the background had it ignored
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     os.stat(arguments[0])
