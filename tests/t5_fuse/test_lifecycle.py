@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.faulty import hanging
 from support.mounts import LIMIT_S, Mounting, mounting, ssecfs
 from support.s3server import S3Server, clean_environment, s3_server
 
@@ -47,6 +48,19 @@ def test_killed_daemon_leaves_a_dead_mount_that_the_next_mount_mends(server: S3S
             mounted.path.stat()
         mounted.mount()
         assert (mounted.path / "file").read_text() == "closed, so it is on the server"
+
+
+def test_plain_umount_returns_at_once_and_the_daemon_uploads_the_rest(server: S3Server, tmp_path: Path, keyfile: Path) -> None:
+    with mounting(server, tmp_path, keyfile, "--writeback", source="bucket/plain") as mounted:
+        assert list(mounted.path.iterdir()) == []
+        with mounted.daemon_ending() as pid, hanging(server):
+            (mounted.path / "file").write_bytes(b"closed, but not on the server")
+            subprocess.run(["umount", mounted.path], check=True, timeout=LIMIT_S)
+            assert not mounted.path.is_mount()
+            assert pid == mounted.daemon_pid()
+        mounted.wipe_cache()
+        mounted.mount()
+        assert (mounted.path / "file").read_bytes() == b"closed, but not on the server"
 
 
 def test_umount_takes_a_dead_mount_away(server: S3Server, tmp_path: Path, keyfile: Path) -> None:
