@@ -47,6 +47,7 @@ async def cache_rig(
     size_bytes: int = GIB,
     plain_bytes: int = 128 * KIB,
     hot_bytes: int = MIB,
+    free_floor_bytes: int = 0,
     namespace: bytes = NAMESPACE,
 ) -> AsyncIterator[Rig]:
     """Open a cache directory, as a mount does, for the time of the block."""
@@ -54,7 +55,8 @@ async def cache_rig(
         containers = Containers(directory.blocks)
         index = Index(directory.index, directory.keys)
         journal = Journal(directory.journal, directory.keys.records, directory.namespace_id)
-        segments = Segments(containers, index, CacheOptions(size_bytes, 0, MIB), journal.claims(journal.load().values()))
+        limits = CacheOptions(size_bytes, free_floor_bytes, MIB)
+        segments = Segments(containers, index, limits, journal.claims(journal.load().values()))
         try:
             async with trio.open_nursery() as nursery:
                 cache = BlockCache(

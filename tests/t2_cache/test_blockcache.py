@@ -6,15 +6,19 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from support.cacherig import OpenRig
+from support.cacherig import OpenRig, Rig
 from support.memory_store import MemoryStore
 
+from ssecfs.cache.containers import SLOT_BYTES
 from ssecfs.cache.spans import BLOCK_SIZE
-from ssecfs.errors import ObjectChangedError, StoreBusyError, StoreUnreachableError
+from ssecfs.cache.spool import RESERVE_BYTES
+from ssecfs.errors import CacheFullError, ObjectChangedError, StoreBusyError, StoreUnreachableError
 from ssecfs.s3.types import Always, ByteRange, ObjectKey, ObjectVersion
 from ssecfs.sizes import MIB
 
 A = ObjectKey("unmistakable-name")
+B = ObjectKey("b")
+C = ObjectKey("c")
 TEXT = b"known plaintext "
 
 
@@ -206,3 +210,97 @@ async def test_full_disk_lets_reads_through(open_rig: OpenRig, store: MemoryStor
         monkeypatch.setattr("ssecfs.cache.containers.Containers.free_bytes", lambda _: -1)
         assert await rig.cache.read(version, ByteRange(0, len(body))) == body
         assert rig.segments.total_bytes == 0
+
+
+BLOCK = ByteRange(0, BLOCK_SIZE)
+
+
+async def put_three(store: MemoryStore) -> list[ObjectVersion]:
+    """Objects of one block each."""
+    return [await put(store, content_of(BLOCK_SIZE, number), object_key) for number, object_key in enumerate((A, B, C))]
+
+
+def kept_of(rig: Rig, versions: list[ObjectVersion]) -> list[int]:
+    return [rig.cache.cached_bytes(version) for version in versions]
+
+
+async def test_segment_that_was_not_used_for_longest_goes_first(open_rig: OpenRig, store: MemoryStore) -> None:
+    a, b, c = versions = await put_three(store)
+    async with open_rig(size_bytes=2 * SLOT_BYTES) as rig:
+        for version in (a, b, a, c):  # memory holds one block: the second time, a comes from disk
+            await rig.cache.read(version, BLOCK)
+        assert kept_of(rig, versions) == [BLOCK_SIZE, 0, BLOCK_SIZE]
+    async with open_rig(size_bytes=2 * SLOT_BYTES) as rig:
+        assert kept_of(rig, versions) == [BLOCK_SIZE, 0, BLOCK_SIZE]
+    assert store.operations["get"] == 3
+
+
+async def test_next_mount_knows_which_segment_is_the_oldest(open_rig: OpenRig, store: MemoryStore) -> None:
+    a, b, c = versions = await put_three(store)
+    async with open_rig(size_bytes=2 * SLOT_BYTES) as rig:
+        for version in (b, a):
+            await rig.cache.read(version, BLOCK)
+    async with open_rig(size_bytes=2 * SLOT_BYTES) as rig:
+        await rig.cache.read(c, BLOCK)
+        assert kept_of(rig, versions) == [BLOCK_SIZE, 0, BLOCK_SIZE]
+
+
+@pytest.mark.parametrize(("above_floor", "kept"), [(0, 0), (1, BLOCK_SIZE)], ids=["at the floor", "just above"])
+async def test_block_is_kept_only_while_the_disk_has_more_free_than_the_floor(
+    open_rig: OpenRig, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, above_floor: int, kept: int
+) -> None:
+    body = content_of(BLOCK_SIZE)
+    version = await put(store, body)
+    monkeypatch.setattr("ssecfs.cache.containers.Containers.free_bytes", lambda _: 100 * MIB + above_floor)
+    async with open_rig(free_floor_bytes=100 * MIB) as rig:
+        assert await rig.cache.read(version, BLOCK) == body
+        assert rig.cache.cached_bytes(version) == kept
+    assert sum(path.stat().st_size > 0 for path in rig.directory.blocks.iterdir()) == bool(kept)
+
+
+async def test_dirty_data_pushes_clean_blocks_out_when_the_disk_is_low(
+    open_rig: OpenRig, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = content_of(24 * MIB)
+    version = await put(store, body)
+    async with open_rig() as rig:
+        await rig.cache.read(version, ByteRange(0, len(body)))
+        assert rig.cache.cached_bytes(version) == len(body)
+        disk_bytes = RESERVE_BYTES + rig.segments.total_bytes  # too little for another block
+        monkeypatch.setattr(
+            "ssecfs.cache.containers.Containers.free_bytes",
+            lambda _: disk_bytes - sum(path.stat().st_size for path in rig.directory.blocks.iterdir()),
+        )
+        spooled = rig.spool.create()
+        spooled.write(0, 0, b"dirty")
+        assert spooled.read(0) == b"dirty"
+        assert rig.cache.cached_bytes(version) == 4 * MIB  # what is needed went, in whole segments, and no more
+        assert await rig.cache.read(version, ByteRange(0, len(body))) == body
+
+
+async def test_dirty_data_is_refused_when_the_disk_is_low_and_nothing_clean_is_left(
+    open_rig: OpenRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed_bytes = RESERVE_BYTES + BLOCK_SIZE
+    async with open_rig() as rig:
+        monkeypatch.setattr("ssecfs.cache.containers.Containers.free_bytes", lambda _: needed_bytes - 1)
+        with pytest.raises(CacheFullError):
+            rig.spool.create().write(0, 0, b"dirty")
+        monkeypatch.setattr("ssecfs.cache.containers.Containers.free_bytes", lambda _: needed_bytes)
+        rig.spool.create().write(0, 0, b"dirty")
+
+
+async def test_log_of_a_block_that_does_not_open_shows_neither_content_nor_name(
+    open_rig: OpenRig, store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = TEXT * 1000
+    version = await put(store, body)
+    async with open_rig() as rig:
+        await rig.cache.read(version, ByteRange(0, len(body)))
+    (container,) = rig.directory.blocks.iterdir()
+    container.write_bytes(body)
+    caplog.set_level(0)
+    async with open_rig() as rig:
+        assert await rig.cache.read(version, ByteRange(0, len(body))) == body
+    assert "a block in the cache does not open" in caplog.text
+    assert [secret for secret in (TEXT.decode(), A, version.etag.strip('"')) if secret in caplog.text] == []
