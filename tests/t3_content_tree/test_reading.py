@@ -148,3 +148,13 @@ def test_jumps_ask_for_nothing_ahead(places: list[int]) -> None:
     ahead = ReadAhead()
     asked = [ahead.windows(ByteRange((place + 1) * 2 * MIB, (place + 1) * 2 * MIB + 4096), 4 * GIB) for place in places]
     assert asked == [[]] * len(places)
+
+
+def test_window_of_a_sequential_reader_doubles_from_one_mebibyte_to_32() -> None:
+    ahead, step, windows = ReadAhead(), BLOCK_SIZE, []
+    for place in range(0, 200 * MIB, step):
+        pieces = ahead.windows(ByteRange(place, place + step), GIB)
+        if pieces:
+            windows.append(pieces[-1].stop * BLOCK_SIZE - (place + step))
+    assert windows[:8] == [size * MIB for size in (1, 2, 4, 8, 16, 32, 32, 32)]
+    assert set(windows[8:]) == {32 * MIB}

@@ -1,6 +1,7 @@
 """Write-back and what the next mount makes of the journal; without a kernel, killed at chosen moments."""
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,21 @@ from ssecfs.sizes import KIB
 
 LARGE = bytes(range(256)) * 4 * 1300
 """Over a megabyte: too much to be recorded inline, with a last block that is not full."""
+
+
+@dataclass
+class MeetingStore(WatchedStore):
+    """A store that ends no upload before so many have begun."""
+
+    expected: int = 0
+    have_met: trio.Event = field(default_factory=trio.Event)
+
+    async def _begin(self, operation: str) -> None:
+        await super()._begin(operation)
+        if operation == "put":
+            if self.operations[operation] == self.expected:
+                self.have_met.set()
+            await self.have_met.wait()
 
 
 @pytest.fixture
@@ -50,6 +66,32 @@ async def test_upload_follows_without_being_asked_for(
         assert bodies(store) == {"file": b"content"}
         assert rig.ledger.vouched_bytes == 0
     assert store.operations["put"] == 1
+
+
+async def test_uploads_that_nobody_waits_for_are_under_way_together(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
+    files = {f"file-{number}": b"content %d" % number for number in range(5)}
+    store = MeetingStore(expected=len(files))
+    async with behind(store, tmp_path) as rig:
+        for name, content in files.items():
+            await write(rig, name, content)
+        await pass_time(mock_clock, 1)
+        await store.have_met.wait()
+        await rig.flush()
+    assert (store.operations["put"], bodies(store)) == (5, files)
+
+
+async def test_next_mount_uploads_each_of_many_closed_files_once(store: WatchedStore, tmp_path: Path) -> None:
+    files = {f"file-{number}": LARGE if number % 5 == 0 else b"content %d" % number for number in range(20)}
+    async with behind(store, tmp_path, End.KILLED) as rig:
+        for name, content in files.items():
+            await write(rig, name, content)
+    assert bodies(store) == {}
+    async with behind(store, tmp_path) as rig:
+        assert {name: await rig.read(name) for name in await rig.listdir("")} == files
+    assert (store.operations["put"], bodies(store)) == (20, files)
+    async with behind(store, tmp_path) as rig:
+        assert rig.saver.waiting == 0
+    assert store.operations["put"] == 20
 
 
 async def test_attributes_that_came_after_close_are_recovered(store: WatchedStore, tmp_path: Path) -> None:
