@@ -10,6 +10,10 @@ from support.rawhttp import ask
 from support.s3server import S3Server
 
 
+FIVE_PER_CENT = ("latency=0.2,every=79", "status=503,every=80", "reset,every=81", "short,every=83")
+"""Each kind hits one request in about eighty."""
+
+
 def set_faults(server: S3Server, *rules: str) -> None:
     """Put these rules in force, instead of all others."""
     assert ask(server, "PUT", "/?ssecfs-faults", "\n".join(rules).encode())[0] == 200

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.faulty import FIVE_PER_CENT, faults
 from support.mounts import Mounting, mounting, ssecfs
 from support.programs import AFTER_REMOUNT, Left, Twins, differences, same_in, seen_afresh
 from support.s3server import S3Server
@@ -18,6 +19,13 @@ def shared_mount(tmp_path_factory: pytest.TempPathFactory, counting_server: S3Se
     assert ssecfs("keygen", place / "keyfile").returncode == 0
     with mounting(counting_server, place, place / "keyfile", source="bucket/programs") as mounted:
         yield mounted
+
+
+@pytest.fixture(params=[(), pytest.param(FIVE_PER_CENT, marks=pytest.mark.long)], ids=["", "faulty"], autouse=True)
+def fault_rules(counting_server: S3Server, request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --long, everything once more with a server of whose requests one in twenty fails: programs notice nothing."""
+    with faults(counting_server, *request.param):
+        yield
 
 
 @pytest.fixture(scope="module")
