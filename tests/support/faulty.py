@@ -9,7 +9,6 @@ from support.mounts import Mounting, ssecfs
 from support.rawhttp import ask
 from support.s3server import S3Server
 
-
 FIVE_PER_CENT = ("latency=0.2,every=79", "status=503,every=80", "reset,every=81", "short,every=83")
 """Each kind hits one request in about eighty."""
 
