@@ -20,6 +20,9 @@ NOISE = random.Random(1).randbytes(PIECE)
 MEMORY_BYTES = 350 * MIB
 """What the daemon may have had resident at most."""
 
+PATCH_MOVES_BYTES = 40 * MIB
+"""What a patch of 4 KiB may move, to the server and from it."""
+
 
 @dataclass
 class BigFile:
@@ -57,9 +60,16 @@ def peak_memory(mounted: Mounting) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * KIB
 
 
+def bytes_moved(server: S3Server) -> tuple[int, int]:
+    """What the requests since the last look brought to the server, and what they brought in both directions."""
+    requests = server.requests()
+    sent = sum(int(request["bytes_in"]) for request in requests)
+    return sent, sent + sum(int(request["bytes_out"]) for request in requests)
+
+
 def bytes_sent(server: S3Server) -> int:
     """What the requests since the last look brought to the server."""
-    return sum(int(request["bytes_in"]) for request in server.requests())
+    return bytes_moved(server)[0]
 
 
 def live_a_life(server: S3Server, mounted: Mounting, size: int) -> None:
@@ -78,7 +88,9 @@ def live_a_life(server: S3Server, mounted: Mounting, size: int) -> None:
     middle = size // 2 + 12_345
     with big.path.open("r+b", buffering=0) as file:
         assert os.pwrite(file.fileno(), b"x" * 4096, middle) == 4096
-    assert 5 * MIB <= bytes_sent(server) < 6 * MIB
+    sent, moved = bytes_moved(server)
+    assert 5 * MIB <= sent < 6 * MIB
+    assert sent < moved < PATCH_MOVES_BYTES
     assert big.digest_read() == big.digest(middle, b"x" * 4096)
     server.requests()
     os.truncate(big.path, size // 2)
