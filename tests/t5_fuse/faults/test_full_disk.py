@@ -129,3 +129,25 @@ def test_what_write_back_acknowledged_before_the_disk_was_full_is_uploaded(
     with seen_afresh(mounted, tmp_path / "afresh") as afresh:
         assert {path.name: path.read_bytes() for path in afresh.path.iterdir()} == SMALL
     assert clean_log(mounted), mounted.log()
+
+
+@pytest.mark.parametrize("options", [["--writeback", "--spool-size", "64M", "--ttl", "60"]])
+def test_what_write_back_acknowledged_before_the_disk_was_full_outlives_a_kill(
+    mounted: Mounting, disk: Path, tmp_path: Path, options: list[str]
+) -> None:
+    contents = SMALL | {"large": b"large" * MIB}
+    assert list(mounted.path.iterdir()) == []
+    with hanging(mounted.server):
+        for name, content in contents.items():
+            (mounted.path / name).write_bytes(content)
+        with filled(disk, left=0):
+            file, _, reason = fill(mounted.path / "refused")
+            mounted.kill_daemon()
+        assert reason == "ENOSPC"
+        assert outcome(os.close, file) == "ENOTCONN"
+    mounted.mount(*options)
+    assert {name: (mounted.path / name).read_bytes() for name in contents} == contents
+    flush(mounted)
+    with seen_afresh(mounted, tmp_path / "afresh") as afresh:
+        assert {name: (afresh.path / name).read_bytes() for name in contents} == contents
+    assert clean_log(mounted), mounted.log()
