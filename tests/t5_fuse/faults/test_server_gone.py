@@ -26,8 +26,8 @@ TIMEOUT_S = 2
 SLACK_S = 1.8
 """What a loaded machine may take on top, below a second turn of the timeout."""
 
-UNSEEN = ("stat", "open", "readdir")
-SEEN = ("mkdir", "symlink", "unlink", "rename", "tree", "close", "fsync")
+UNSEEN = ("stat", "open", "readdir", "readlink")
+SEEN = ("mkdir", "symlink", "unlink", "rename", "tree", "rmdir", "close", "fsync")
 """Directories, one for each call: in one and the same, the kernel lets changes wait for each other."""
 
 
@@ -85,6 +85,7 @@ def furnish(mounted: Mounting, *options: str) -> None:
         (mounted.path / name).mkdir()
         (mounted.path / name / "inside").write_bytes(b"inside")
         (mounted.path / name / "inner").mkdir()
+    (mounted.path / "readlink" / "link").symlink_to("target")
     mounted.umount()
     mounted.wipe_cache()
     mounted.mount(*options)
@@ -115,6 +116,8 @@ def test_what_needs_the_server_fails_in_time_and_what_is_here_is_read(mounted: M
         "unlink": (path / "unlink" / "inside").unlink,
         "rename": partial((path / "rename" / "inside").rename, path / "rename" / "moved"),
         "rename of a directory": partial((path / "tree" / "inner").rename, path / "tree" / "moved"),
+        "rmdir": (path / "rmdir" / "inner").rmdir,
+        "readlink": (path / "readlink" / "link").readlink,
         "fsync": partial(os.fsync, large),
     }
     with away(mounted.server), ThreadPoolExecutor(len(calls)) as pool:
