@@ -101,6 +101,7 @@ async def _run(options: MountOptions, keyring: Keyring, on_ready: Callable[[], N
                 mount = await _assemble(options, keyring, connection, Disk(directory, containers, index, journal), nursery)
             await nursery.start(serve_control, socket_path, handlers(mount), end, name="control")
             await _serve(options, mount, nursery, on_ready)
+            mount.cache.close()
             nursery.cancel_scope.cancel()
 
 

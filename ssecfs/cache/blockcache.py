@@ -228,6 +228,10 @@ class BlockCache:
             self._plain.drop(content_id)
             self._index.unbind(content_id)
 
+    def close(self) -> None:
+        """Before the mount ends: keep what the next one wants to know."""
+        self._segments.keep_order()
+
     def drop_all(self) -> None:
         """Forget every clean block."""
         self._contents.clear()

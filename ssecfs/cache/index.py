@@ -57,6 +57,8 @@ WHERE typeof(content_id) = 'blob' AND length(content_id) = 16 AND typeof(segment
 ORDER BY used
 """
 
+_LAST_USED: Final = "SELECT coalesce(max(used), 0) FROM segments WHERE typeof(used) = 'integer' AND used < 1 << 62"
+
 SegmentRow = tuple[ContentId, int, int, int]
 """Content id, segment number, bit mask of the blocks, bytes."""
 
@@ -93,6 +95,10 @@ class Index:
         """All segments, the least recently used first."""
         rows = self._query(_SEGMENTS, ((1 << SEGMENT_BLOCKS) - 1,))
         return [(ContentId(content_id), segment_no, mask, size) for content_id, segment_no, mask, size in rows]
+
+    def last_used(self) -> int:
+        """The largest number by which segments are ordered; 0 if there are none."""
+        return next((int(used) for (used,) in self._query(_LAST_USED, ())), 0)
 
     def store_segment(self, row: SegmentRow, used: int) -> None:
         """Remember which blocks a container holds; used orders segments by their last use."""

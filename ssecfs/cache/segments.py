@@ -52,6 +52,7 @@ class Segments:
         self._index = index
         self._options = options
         self._held: OrderedDict[tuple[ContentId, int], _Held] = OrderedDict()
+        self._touched: dict[tuple[ContentId, int], None] = {}
         self._by_content: dict[ContentId, set[int]] = {}
         self._clock = 0
         self._blocks = 0
@@ -85,7 +86,17 @@ class Segments:
 
     def touch(self, content_id: ContentId, block_no: int) -> None:
         """A block was used."""
-        self._held.move_to_end((content_id, block_no // SEGMENT_BLOCKS))
+        place = (content_id, block_no // SEGMENT_BLOCKS)
+        self._held.move_to_end(place)
+        self._touched.pop(place, None)
+        self._touched[place] = None
+
+    def keep_order(self) -> None:
+        """Before the mount ends: write down in which order segments were used, for the next one."""
+        for place in self._touched:
+            if place in self._held:
+                self._store(place, self._held[place])
+        self._touched.clear()
 
     def note_block(self, content_id: ContentId, block_no: int) -> None:
         """A block was written."""
@@ -101,6 +112,7 @@ class Segments:
         self._blocks += (mask & ~held.mask).bit_count()
         held.mask |= mask
         self._held.move_to_end(place)
+        self._touched.pop(place, None)
         self._store(place, held)
 
     def drop_blocks(self, content_id: ContentId, first: int, stop: int) -> None:
@@ -153,6 +165,7 @@ class Segments:
 
     def _remove(self, place: tuple[ContentId, int]) -> None:
         held = self._held.pop(place)
+        self._touched.pop(place, None)
         content_id, segment_no = place
         self._blocks -= held.mask.bit_count()
         self._containers.remove(content_id, segment_no)
@@ -172,7 +185,7 @@ class Segments:
             self._held[content_id, segment_no] = _Held(mask)
             self._by_content.setdefault(content_id, set()).add(segment_no)
             self._blocks += mask.bit_count()
-            self._clock += 1
+        self._clock = self._index.last_used()
         for content_id, segment_no in list(self._containers.present()):
             if (content_id, segment_no) not in self._held and not is_spooled(content_id):
                 self._containers.remove(content_id, segment_no)

@@ -76,6 +76,7 @@ async def cache_rig(
                     disk_limiter=trio.CapacityLimiter(1),
                 )
                 yield Rig(store, directory, index, journal, segments, cache, spool)
+                cache.close()
                 nursery.cancel_scope.cancel()
         finally:
             index.close()

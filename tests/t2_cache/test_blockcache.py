@@ -235,14 +235,22 @@ async def test_segment_that_was_not_used_for_longest_goes_first(open_rig: OpenRi
     assert store.operations["get"] == 3
 
 
-async def test_next_mount_knows_which_segment_is_the_oldest(open_rig: OpenRig, store: MemoryStore) -> None:
-    a, b, c = versions = await put_three(store)
+@pytest.mark.parametrize("reads", ["ba", "abca", "aba"], ids=["never evicted", "evicted before", "the older one used again"])
+async def test_next_mounts_know_which_segment_was_not_used_for_longest(
+    open_rig: OpenRig, store: MemoryStore, reads: str
+) -> None:
+    """What the first one read last stays, over two mounts of which each reads one more."""
+    versions = dict(zip("abc", await put_three(store), strict=True))
     async with open_rig(size_bytes=2 * SLOT_BYTES) as rig:
-        for version in (b, a):
-            await rig.cache.read(version, BLOCK)
-    async with open_rig(size_bytes=2 * SLOT_BYTES) as rig:
-        await rig.cache.read(c, BLOCK)
-        assert kept_of(rig, versions) == [BLOCK_SIZE, 0, BLOCK_SIZE]
+        for letter in reads:
+            await rig.cache.read(versions[letter], BLOCK)
+    expected = list(dict.fromkeys(reversed(reads)))[:2]
+    for _ in range(3):
+        (new,) = set(versions) - set(expected)
+        expected = [new, expected[0]]
+        async with open_rig(size_bytes=2 * SLOT_BYTES) as rig:
+            await rig.cache.read(versions[new], BLOCK)
+            assert {letter for letter, version in versions.items() if rig.cache.cached_bytes(version)} == set(expected)
 
 
 @pytest.mark.parametrize(("above_floor", "kept"), [(0, 0), (1, BLOCK_SIZE)], ids=["at the floor", "just above"])
