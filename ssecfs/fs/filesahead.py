@@ -16,6 +16,7 @@ from ssecfs.errors import SsecfsError
 from ssecfs.fs.nodes import Nodes
 from ssecfs.s3.types import ByteRange, ObjectVersion
 from ssecfs.sizes import KIB
+from ssecfs.tasks import start_alone
 from ssecfs.tree.directory import Directories
 from ssecfs.tree.inodes import Inode, InodeTable, Linkage
 from ssecfs.tree.listing import Entry
@@ -68,7 +69,7 @@ class FilesAhead:
                 self._queue.append(version)
         while self._workers < min(AT_ONCE, len(self._queue)):
             self._workers += 1
-            self._nursery.start_soon(self._work, name="files ahead")
+            start_alone(self._nursery, "files ahead", self._work)
 
     def _version(self, parent: Inode, entry: Entry) -> ObjectVersion | None:
         """What is on the server under a name, as far as we know; None: nothing that could be fetched."""

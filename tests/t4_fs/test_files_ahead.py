@@ -27,12 +27,13 @@ class WatchedStore(MemoryStore):
     Attributes:
         reads: by object key.
         most_at_once: requests under way at the same time, at most.
-        failing: object keys that cannot be read.
+        failing: object keys that cannot be read, because of failure.
     """
 
     reads: Counter[str] = field(default_factory=Counter)
     most_at_once: int = 0
     failing: set[str] = field(default_factory=set)
+    failure: Exception = field(default_factory=lambda: StoreUnreachableError("gone"))
     _under_way: int = 0
 
     async def get(self, version: ObjectVersion, byte_range: ByteRange, sink: Sink) -> ObjectInfo:
@@ -42,8 +43,7 @@ class WatchedStore(MemoryStore):
         try:
             await trio.sleep(0.02)
             if version.object_key in self.failing:
-                message = "gone"
-                raise StoreUnreachableError(message)
+                raise self.failure
             return await super().get(version, byte_range, sink)
         finally:
             self._under_way -= 1
@@ -141,11 +141,12 @@ async def test_file_that_is_being_changed_is_left_alone(
     assert await rig.read(NAMES[4]) == body_of(NAMES[4])[:5] + b"ours" + body_of(NAMES[4])[9:]
 
 
+@pytest.mark.parametrize("failure", [StoreUnreachableError("gone"), RuntimeError("a bug")], ids=["away", "a bug"])
 async def test_file_that_could_not_be_fetched_ahead_is_fetched_by_its_reader(
-    rig: FsRig, store: WatchedStore, autojump_clock: trio.testing.MockClock
+    rig: FsRig, store: WatchedStore, autojump_clock: trio.testing.MockClock, failure: Exception
 ) -> None:
     await rig.read(NAMES[0])
-    store.failing = set(NAMES[2:])
+    store.failing, store.failure = set(NAMES[2:]), failure
     await rig.read(NAMES[1])
     await trio.sleep(10)
     store.failing = set()
